@@ -1,0 +1,42 @@
+"""Convolutional autoencoders, every number explained: the package of the book.
+
+>>> import cae_lessons as cae
+>>> model = cae.strided_autoencoder()
+>>> model.get_layer("code").output.shape
+(None, 7, 7, 32)
+"""
+
+import importlib
+import importlib.metadata
+import os
+
+# TensorFlow reads this once, at its import.  `setdefault` leaves the user's own choice alone.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from cae_lessons import diagnosis, floors, mnist, models, training
+from cae_lessons.mnist import load_mnist
+from cae_lessons.models import strided_autoencoder
+from cae_lessons.training import mean_squared_error, reconstruct, train
+
+__version__ = importlib.metadata.version("cae-lessons")
+
+__all__ = [
+    "diagnosis",
+    "figures",
+    "floors",
+    "load_mnist",
+    "mean_squared_error",
+    "mnist",
+    "models",
+    "reconstruct",
+    "strided_autoencoder",
+    "train",
+    "training",
+]
+
+
+def __getattr__(name):
+    """Import `figures` at its first use: Matplotlib is slow to import, and training needs none."""
+    if name == "figures":
+        return importlib.import_module("cae_lessons.figures")
+    raise AttributeError(f"module 'cae_lessons' has no attribute {name!r}")

@@ -1,0 +1,382 @@
+"""The article's protocol: Adam at 0.01, batches of 60, 5,000 steps, mean squared error."""
+
+import io
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from cae_lessons.mnist import check_images
+from cae_lessons.models import gives_logits
+
+LOSSES = ("mse", "bce")
+STEPS = int(os.environ.get("CAE_LESSONS_STEPS", "5000"))
+# One call of the compiled loop.  Longer calls are no faster, and Ctrl-C waits for the end of one.
+STEPS_PER_CALL = 25
+
+
+@dataclass
+class TrainingRun:
+    """What a training run leaves behind, besides the trained model.
+
+    Attributes
+    ----------
+    step : list of int
+        The steps at which a loss was recorded; step 0 is the loss of the untrained net.
+    loss : list of float
+        The loss of the batch at each of these steps, before its update.
+    seconds : float
+        How long the training took.
+    settings : dict
+        The arguments of `train`, and the model's name.
+
+    Examples
+    --------
+    >>> TrainingRun([0, 1], [0.2, 0.1], 0.5, {"steps": 3}).interrupted
+    True
+    """
+
+    step: list
+    loss: list
+    seconds: float
+    settings: dict
+
+    @property
+    def interrupted(self):
+        """Whether the run ended before its last step."""
+        return len(self.step) < self.settings["steps"]
+
+    def save(self, path):
+        """Write the run to a JSON file; an existing file is replaced whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        OSError
+            The file can't be written.
+        """
+        path = Path(path)
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(json.dumps(asdict(self)))
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path):
+        """Read a run that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        TrainingRun
+
+        Raises
+        ------
+        OSError
+            The file can't be read.
+        ValueError
+            The file holds no training run.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text()))
+        except (TypeError, ValueError):
+            raise ValueError(f"{path} holds no training run") from None
+
+
+def article_run(name):
+    """Return the losses that the article, or a reader of it, logged.
+
+    Parameters
+    ----------
+    name : {"strided", "zero-fill", "nearest", "nearest-reader"}
+        The net; `"nearest-reader"` is the run that reader A reports.
+
+    Returns
+    -------
+    TrainingRun
+        The batch losses; `settings["final"]` is the mean squared error on the 10,000 test
+        images, where the article gives it.
+
+    Raises
+    ------
+    ValueError
+        There is no such log.
+
+    Examples
+    --------
+    >>> article_run("strided").settings["final"]
+    0.000948159
+    """
+    table = Path(__file__).with_name("article_losses.csv").read_text().split()
+    rows = [line.split(",") for line in table[1:]]
+    if name not in {run for run, _, _ in rows}:
+        names = ", ".join(sorted({run for run, _, _ in rows}))
+        raise ValueError(f"no log named {name!r}, expected one of {names}")
+    logged = {step: float(loss) for run, step, loss in rows if run == name}
+    settings = {"model": name, "steps": 5000, "final": logged.pop("final", None)}
+    return TrainingRun([int(step) for step in logged], list(logged.values()), 0.0, settings)
+
+
+def train(
+    model,
+    images,
+    *,
+    steps=None,
+    batch_size=60,
+    learning_rate=0.01,
+    loss="mse",
+    seed=0,
+    progress=True,
+):
+    """Train an autoencoder to give back its input, by the article's protocol.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
+    steps : int, optional
+        How many batches to train on; by default `STEPS`, 5,000 unless the environment variable
+        CAE_LESSONS_STEPS says otherwise.
+    batch_size : int
+    learning_rate : float
+        Adam's.
+    loss : {"mse", "bce"}
+        Mean squared error or binary cross-entropy.  The cross-entropy takes the output as
+        logits where the last layer is named `logits`, else as probabilities.
+    seed : int
+        Decides the order of the batches.  The images are shuffled anew for each pass.
+    progress : bool
+        Whether to show a progress bar: steps, loss, rate and time left.
+
+    Returns
+    -------
+    TrainingRun
+        With the loss of every step.  Ctrl-C ends the training early: the model keeps what it
+        learned, and the run so far is returned.
+
+    Raises
+    ------
+    ValueError
+        The images are empty, of the wrong shape or dtype, outside [0, 1] or NaN; `steps`,
+        `batch_size` or `learning_rate` is not positive; the loss is unknown, or is a
+        cross-entropy of an output that is no probability.
+
+    References
+    ----------
+    The article's section 2.  D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization",
+    2015.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> run = train(strided_autoencoder(), np.zeros((60, 28, 28, 1), "float32"), steps=3)
+    >>> run.step
+    [0, 1, 2]
+    """
+    steps = STEPS if steps is None else steps
+    settings = {
+        "model": model.name,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "loss": loss,
+        "seed": seed,
+    }
+    images = check_images(images, model.input_shape[1:])
+    _check_settings(settings, model)
+    optimizer = keras.optimizers.Adam(learning_rate)
+    train_steps = _compiled_loop(model, optimizer, tf.constant(images), _loss_function(model, loss))
+    batches = _batches(len(images), steps, batch_size, seed)
+    start = time.perf_counter()
+    losses = _run(train_steps, batches, progress)
+    seconds = time.perf_counter() - start
+    return TrainingRun(list(range(len(losses))), losses, seconds, settings)
+
+
+def reconstruct(model, images):
+    """Return a model's pictures of the images: for a logits model, the sigmoid of its output.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, of the images' shape.
+
+    Raises
+    ------
+    ValueError
+        The images are empty, of the wrong shape or dtype, outside [0, 1] or NaN.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> reconstruct(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")).shape
+    (2, 28, 28, 1)
+    """
+    images = check_images(images, model.input_shape[1:])
+    output = model.predict(images, batch_size=500, verbose=0)
+    if gives_logits(model):
+        output = keras.ops.convert_to_numpy(keras.ops.sigmoid(output))
+    return output
+
+
+def mean_squared_error(model, images):
+    """Return the mean squared error of a model's pictures of the images.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
+
+    Returns
+    -------
+    float
+        The mean over all images, pixels and channels.
+
+    Raises
+    ------
+    ValueError
+        As `reconstruct`.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> mean_squared_error(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")) > 0
+    True
+    """
+    difference = reconstruct(model, images) - check_images(images)
+    return float(np.mean(np.square(difference, dtype=np.float64)))
+
+
+def _check_settings(settings, model):
+    for name in ("steps", "batch_size"):
+        if not isinstance(settings[name], (int, np.integer)) or settings[name] < 1:
+            raise ValueError(f"{name}={settings[name]!r}, expected a whole number of 1 or more")
+    if not settings["learning_rate"] > 0:
+        raise ValueError(f"learning_rate={settings['learning_rate']!r}, expected more than 0")
+    if settings["loss"] not in LOSSES:
+        raise ValueError(f"loss={settings['loss']!r}, expected one of 'mse', 'bce'")
+    activation = _output_activation(model)
+    if settings["loss"] == "bce" and not gives_logits(model) and activation != "sigmoid":
+        raise ValueError(
+            f"loss='bce' needs probabilities, but the output activation is {activation}: "
+            "end the model in a sigmoid, or name its last layer 'logits'"
+        )
+
+
+def _output_activation(model):
+    """Name the last activation on the way to the output: an unpooling layer has none."""
+    activations = [getattr(layer, "activation", None) for layer in model.layers]
+    named = [activation.__name__ for activation in activations if activation is not None]
+    return named[-1] if named else "linear"
+
+
+def _loss_function(model, loss):
+    if loss == "mse":
+        return keras.losses.MeanSquaredError()
+    return keras.losses.BinaryCrossentropy(from_logits=gives_logits(model))
+
+
+def _batches(count, steps, batch_size, seed):
+    """Return the indices of each step's batch, shape (steps, batch_size).
+
+    A pass starts where the one before it ended, within a batch if need be, as TensorFlow 1's
+    reader did it: every image is used equally often.
+    """
+    generator = np.random.default_rng(seed)
+    passes = -(-steps * batch_size // count)
+    order = np.concatenate([generator.permutation(count) for _ in range(passes)])
+    return order[: steps * batch_size].reshape(steps, batch_size)
+
+
+def _compiled_loop(model, optimizer, images, loss_function):
+    """Return a function that trains on several batches in one call and returns their losses."""
+    optimizer.build(model.trainable_variables)
+    # XLA makes these convolutions several times slower on the CPU; elsewhere it pays.
+    compile_with_xla = bool(tf.config.list_physical_devices("GPU"))
+
+    @tf.function(jit_compile=compile_with_xla)
+    def train_step(batch):
+        with tf.GradientTape() as tape:
+            loss = loss_function(batch, model(batch, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
+    def train_steps(batches):
+        losses = tf.TensorArray(tf.float32, size=tf.shape(batches)[0])
+        for step in tf.range(tf.shape(batches)[0]):
+            loss = train_step(tf.gather(images, batches[step]))
+            losses = losses.write(step, loss)
+        return losses.stack()
+
+    return train_steps
+
+
+def _run(train_steps, batches, progress):
+    losses = []
+    with _progress_bar(len(batches), progress) as bar:
+        try:
+            for start in range(0, len(batches), STEPS_PER_CALL):
+                losses += train_steps(batches[start : start + STEPS_PER_CALL]).numpy().tolist()
+                bar.set_postfix(loss=f"{losses[-1]:.6f}", refresh=False)
+                bar.update(len(losses) - bar.n)
+        except KeyboardInterrupt:
+            bar.write(f"Interrupted after {len(losses):,} of {len(batches):,} steps: kept.")
+    return losses
+
+
+def _progress_bar(steps, progress):
+    if not progress:
+        return tqdm(total=steps, disable=True)
+    if _in_notebook():
+        return _NotebookBar(total=steps, unit=" steps", file=io.StringIO())
+    # disable=None: shown in a terminal, silent in a log file.
+    return tqdm(total=steps, unit=" steps", disable=None, leave=False)
+
+
+def _in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+class _NotebookBar(tqdm):
+    """A bar in a cell's output that takes itself back, so that a saved notebook holds none."""
+
+    def display(self, msg=None, pos=None):
+        """Show the bar's current text, or `msg`."""
+        from IPython.display import display
+
+        data = {"text/plain": str(self) if msg is None else msg} if msg != "" else {}
+        if not hasattr(self, "_handle"):
+            self._handle = display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+    def close(self):
+        """Take the bar's text back."""
+        if not self.disable:
+            self.display("")
+        super().close()
