@@ -323,7 +323,7 @@ def _compiled_loop(model, optimizer, images, loss_function):
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
+    @tf.function
     def train_steps(batches):
         losses = tf.TensorArray(tf.float32, size=tf.shape(batches)[0])
         for step in tf.range(tf.shape(batches)[0]):
@@ -331,7 +331,8 @@ def _compiled_loop(model, optimizer, images, loss_function):
             losses = losses.write(step, loss)
         return losses.stack()
 
-    return train_steps
+    # Traced once, for any number of batches of any size.
+    return train_steps.get_concrete_function(tf.TensorSpec([None, None], tf.int64))
 
 
 def _run(train_steps, batches, progress):
@@ -339,7 +340,8 @@ def _run(train_steps, batches, progress):
     with _progress_bar(len(batches), progress) as bar:
         try:
             for start in range(0, len(batches), STEPS_PER_CALL):
-                losses += train_steps(batches[start : start + STEPS_PER_CALL]).numpy().tolist()
+                call = tf.constant(batches[start : start + STEPS_PER_CALL])
+                losses += train_steps(call).numpy().tolist()
                 bar.set_postfix(loss=f"{losses[-1]:.6f}", refresh=False)
                 bar.update(len(losses) - bar.n)
         except KeyboardInterrupt:

@@ -1,0 +1,48 @@
+# `make book` renders the book, `make test` proves it; both set themselves up in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: book test lint format execute serve lock clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+book: $(READY)  ## render the book with warnings as errors
+	$(BIN)/jupyter-book build --quiet -W -n --keep-going .
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: $(READY)  ## run the package's tests and every notebook
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## check style, formatting and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+format: $(READY)  ## mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+execute: $(READY)  ## run all notebooks at full length and write their outputs back
+	$(BIN)/python book/execute.py
+
+serve: book  ## show the book at http://localhost:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile --universal --upgrade --python-version 3.11 --extra book --extra test \
+		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt
+
+clean:  ## remove the rendered book and the virtual environment
+	rm -rf _build $(VENV)

@@ -1,0 +1,7 @@
+"""Run the notebooks as tests: few training steps, no progress bars, no start-up chatter."""
+
+import os
+
+os.environ["CAE_LESSONS_STEPS"] = "30"
+os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

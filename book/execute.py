@@ -1,0 +1,96 @@
+"""Run the book's notebooks at full length and write their outputs back.
+
+    python book/execute.py                 every notebook
+    python book/execute.py 02 04           those whose names start so
+
+Each notebook is stamped with a fingerprint of the code that made its outputs, so that a test can
+tell outputs that have gone stale.
+"""
+
+import ast
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+BOOK = Path(__file__).parent
+PACKAGE = BOOK.parent / "cae_lessons"
+FULL_STEPS = 5_000
+
+
+def fingerprint(notebook):
+    """Return a digest of a notebook's code and the package's, without comments or docstrings."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    modules = [path.read_text() for path in sorted(PACKAGE.glob("*.py"))]
+    digest = hashlib.sha256()
+    for source in cells + modules:
+        digest.update(ast.dump(_without_docstrings(ast.parse(source))).encode())
+    return digest.hexdigest()
+
+
+def execute(path):
+    """Run one notebook from top to bottom and save it with its outputs and its stamp."""
+    notebook = nbformat.read(path, as_version=4)
+    code = fingerprint(notebook)  # of the code that runs, whatever is edited meanwhile
+    start = time.perf_counter()
+    client = NotebookClient(
+        notebook,
+        timeout=3600,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(BOOK)}},
+        # What TensorFlow's C++ side says at its start belongs in the terminal, not on a page.
+        extra_arguments=["--IPKernelApp.capture_fd_output=False"],
+    )
+    client.execute()
+    seconds = time.perf_counter() - start
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # wall-clock times, different at every run
+    notebook.metadata.cae_lessons = {
+        "fingerprint": code,
+        "seconds": round(seconds),
+        "steps": FULL_STEPS,
+    }
+    partial = path.with_suffix(".partial")
+    nbformat.write(notebook, partial)
+    partial.replace(path)
+    return seconds
+
+
+def main(prefixes):
+    """Run the notebooks whose names start with one of the prefixes, or all."""
+    os.environ |= {"CAE_LESSONS_STEPS": str(FULL_STEPS), "TQDM_DISABLE": "1"}
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    paths = [
+        path
+        for path in sorted(BOOK.glob("*.ipynb"))
+        if not prefixes or path.name.startswith(tuple(prefixes))
+    ]
+    if not paths:
+        sys.exit(f"no notebook in {BOOK} has a name that starts with {' or '.join(prefixes)}")
+    for path in paths:
+        print(f"{path.name} … ", end="", flush=True)
+        print(f"{execute(path):.0f} s")
+
+
+def _without_docstrings(tree):
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            node.body = body[1:]
+    return tree
+
+
+def _is_docstring(node):
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,461 @@
+"""Every figure of the book, one function each, in one style.
+
+Each function returns an object that a notebook shows as it is: lines as SVG, pixels as PNG,
+animations as HTML.  `save` writes it to a file.  Nothing here touches Matplotlib's global state.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+# Okabe and Ito's colours can be told apart by the colour-blind.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+STYLE = {
+    "axes.edgecolor": "#444444",
+    "axes.grid": False,
+    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "figure.facecolor": "white",
+    "font.size": 11,
+    "legend.frameon": False,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "cae_lessons",  # the same figure gives the same bytes
+}
+WIDTH = 6.4  # inches: the text column, so that the font keeps its size on the page
+
+
+class Picture:
+    """A finished figure that a notebook shows and `save` writes.
+
+    Attributes
+    ----------
+    data : bytes
+        The file's content.
+    kind : {"svg", "png"}
+        The file's format.
+    """
+
+    def __init__(self, data, kind):
+        self.data = data
+        self.kind = kind
+
+    def _repr_mimebundle_(self, **_):
+        if self.kind == "svg":
+            return {"image/svg+xml": self.data.decode()}
+        return {"image/png": base64.b64encode(self.data).decode()}
+
+    def save(self, path):
+        """Write the picture to a file whose name should end in its `kind`."""
+        Path(path).write_bytes(self.data)
+
+
+class Animation:
+    """Pictures shown one after the other, with a button and a slider, without a server.
+
+    Before it is played, and on paper, the last picture stands still.
+
+    Attributes
+    ----------
+    frames : list of bytes
+        PNG files of one size.
+    captions : list of str
+        What each frame shows.
+    alt : str
+        What one sees, for those who don't.
+    """
+
+    def __init__(self, frames, captions, alt):
+        self.frames = frames
+        self.captions = captions
+        self.alt = alt
+
+    def _repr_html_(self):
+        sources = [f"data:image/png;base64,{base64.b64encode(f).decode()}" for f in self.frames]
+        name = "animation-" + hashlib.sha256(b"".join(self.frames)).hexdigest()[:8]
+        return _ANIMATION_HTML.format(
+            name=name,
+            alt=self.alt,
+            last=len(sources) - 1,
+            still=sources[-1],
+            caption=self.captions[-1],
+            sources=json.dumps(sources),
+            captions=json.dumps(self.captions),
+        )
+
+
+# The script looks its element up by name: a page may hold several animations.
+_ANIMATION_HTML = """<div id="{name}" class="animation">
+<img src="{still}" alt="{alt}" style="background:white;max-width:100%">
+<p style="margin:0"><button type="button" style="min-width:5em">Play</button>
+<input type="range" min="0" max="{last}" value="{last}" aria-label="Frame">
+<output aria-live="off">{caption}</output></p>
+<script>
+(function () {{
+  const root = document.getElementById("{name}");
+  const [image, button, slider, caption] =
+    ["img", "button", "input", "output"].map(tag => root.querySelector(tag));
+  const sources = {sources}, captions = {captions};
+  let timer = null;
+  const show = k => {{
+    slider.value = k; image.src = sources[k]; caption.textContent = captions[k];
+  }};
+  const stop = () => {{ clearInterval(timer); timer = null; button.textContent = "Play"; }};
+  const step = () => {{
+    const k = Number(slider.value) + 1;
+    if (k > {last}) stop(); else show(k);
+  }};
+  slider.addEventListener("input", () => {{ stop(); show(Number(slider.value)); }});
+  button.addEventListener("click", () => {{
+    if (timer) return stop();
+    if (Number(slider.value) === {last}) show(0);
+    button.textContent = "Pause";
+    timer = setInterval(step, 900);
+  }});
+}})();
+</script>
+</div>"""
+
+
+def digits(rows):
+    """Draw images in labelled rows.
+
+    Parameters
+    ----------
+    rows : dict of str to array_like
+        A label and its images, shape (n, height, width, 1) each, n the same for all.  Values
+        outside [0, 1] are drawn as the nearer end.
+
+    Returns
+    -------
+    Picture
+        PNG.
+
+    Examples
+    --------
+    >>> digits({"black": np.zeros((3, 28, 28, 1))}).kind
+    'png'
+    """
+    columns = max(len(images) for images in rows.values())
+    figure, axes = _grid(len(rows), columns, cell=WIDTH / (columns + 1.5))
+    for row, (label, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(row, images, strict=True):
+            axis.imshow(_plane(image), cmap="gray", vmin=0, vmax=1)
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    return _png(figure)
+
+
+def pictures(named):
+    """Draw pictures side by side, each under its title.
+
+    Parameters
+    ----------
+    named : dict of str to array_like
+        Titles and pictures of shape (height, width).  Values outside [0, 1] are drawn as the
+        nearer end.
+
+    Returns
+    -------
+    Picture
+        PNG.
+
+    Examples
+    --------
+    >>> pictures({"black": np.zeros((6, 6)), "white": np.ones((6, 6))}).kind
+    'png'
+    """
+    figure, axes = _grid(1, len(named), cell=WIDTH / max(len(named), 3), label=0.25)
+    for axis, (title, picture) in zip(axes.flat, named.items(), strict=True):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axis.set_title(title)
+    return _png(figure)
+
+
+def feature_maps(maps, dead=None, columns=8):
+    """Draw the maps of one layer for one image, the dead ones crossed out.
+
+    Parameters
+    ----------
+    maps : array_like
+        Shape (height, width, channels).
+    dead : array_like of bool, optional
+        Shape (channels,).
+    columns : int
+        Maps in a row.
+
+    Returns
+    -------
+    Picture
+        PNG; all maps share one grey scale, from 0 to the highest value.
+
+    Examples
+    --------
+    >>> feature_maps(np.ones((7, 7, 16))).kind
+    'png'
+    """
+    maps = np.moveaxis(np.asarray(maps), -1, 0)
+    dead = np.zeros(len(maps), bool) if dead is None else np.asarray(dead)
+    figure, axes = _grid(-(-len(maps) // columns), columns, cell=WIDTH / columns, label=0.25)
+    for axis in axes.flat[len(maps) :]:
+        axis.set_axis_off()
+    for channel, (axis, plane) in enumerate(zip(axes.flat, maps, strict=False)):
+        axis.imshow(plane, cmap="gray", vmin=0, vmax=max(maps.max(), 1e-9))
+        axis.set_title(channel, pad=2, fontsize=9)
+        if dead[channel]:
+            axis.plot([0, 1], [0, 1], [0, 1], [1, 0], transform=axis.transAxes, color=COLORS[1])
+    return _png(figure)
+
+
+def loss_curves(runs, floors=None):
+    """Draw the losses of training runs over the steps, both axes logarithmic.
+
+    Parameters
+    ----------
+    runs : dict of str to TrainingRun
+        Runs with at most 50 records (the article's logs) are drawn as dots, others as lines of
+        means over windows that grow with the step.
+    floors : dict of str to float, optional
+        Losses to mark with a horizontal line.
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> from cae_lessons.training import article_run
+    >>> loss_curves({"article": article_run("strided")}, {"all black": 0.114}).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 3.8), layout="constrained")
+        axis = figure.subplots()
+        for (label, run), color in zip(runs.items(), _colors(), strict=False):
+            step, loss = np.array(run.step) + 1, np.array(run.loss)
+            if len(step) <= 50:
+                axis.plot(step, loss, "o", color=color, markersize=4, label=label)
+            else:
+                axis.plot(*_growing_means(step, loss), color=color, label=label)
+        for label, floor in (floors or {}).items():
+            axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
+            axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
+                          va="bottom", fontsize=9, color="#444444")  # fmt: skip
+        axis.set(xscale="log", yscale="log", xlabel="step", ylabel="mean squared error")
+        axis.legend(fontsize=9)
+        return _svg(figure)
+
+
+def arrays(named, highlight=None):
+    """Draw small arrays with their numbers in the cells, side by side.
+
+    Parameters
+    ----------
+    named : dict of str to array_like
+        Titles and arrays of shape (height, width).
+    highlight : dict of str to array_like of bool, optional
+        For some of the titles, the cells to tint.
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> arrays({"x": [[1, 2], [3, 4]]}).kind
+    'svg'
+    """
+    named = {title: np.asarray(array) for title, array in named.items()}
+    with matplotlib.rc_context(STYLE):
+        return _svg(_arrays_figure(named, highlight or {}))
+
+
+def phases(losses):
+    """Draw the share of the loss that each output phase contributes.
+
+    Parameters
+    ----------
+    losses : array_like
+        Shape (period, period), as `diagnosis.phase_losses` gives them.
+
+    Returns
+    -------
+    Picture
+        SVG; a table of numbers, the darker the larger.
+
+    Examples
+    --------
+    >>> phases(np.full((4, 4), 0.007)).kind
+    'svg'
+    """
+    losses = np.asarray(losses)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH * 0.6, WIDTH * 0.5), layout="constrained")
+        axis = figure.subplots()
+        axis.spines[:].set_visible(False)
+        axis.imshow(losses, cmap="Oranges", vmin=0, vmax=max(losses.max(), 1e-9))
+        for (i, j), loss in np.ndenumerate(losses):
+            color = "white" if loss > 0.7 * losses.max() else "black"
+            axis.text(j, i, f"{loss:.4f}", ha="center", va="center", fontsize=10, color=color)
+        ticks = range(len(losses))
+        axis.set(xticks=ticks, yticks=ticks)
+        axis.set(xlabel=f"x mod {len(losses)}", ylabel=f"y mod {len(losses)}")
+        return _svg(figure)
+
+
+def matrix(array, rows, columns):
+    """Draw a matrix as coloured cells, zeros white.
+
+    Parameters
+    ----------
+    array : array_like
+        Shape (height, width).
+    rows, columns : str
+        What the rows and the columns stand for.
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> matrix(np.eye(3), "output", "input").kind
+    'svg'
+    """
+    array = np.asarray(array, float)
+    with matplotlib.rc_context(STYLE):
+        height = min(WIDTH * array.shape[0] / array.shape[1], WIDTH) + 0.7
+        figure = Figure((WIDTH * 0.9, height), layout="constrained")
+        axis = figure.subplots()
+        limit = np.abs(array).max()
+        axis.imshow(array, cmap="RdBu", vmin=-limit, vmax=limit)
+        for (i, j), value in np.ndenumerate(array):
+            if value:
+                axis.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
+        axis.set(xlabel=columns, ylabel=rows, xticks=[], yticks=[])
+        return _svg(figure)
+
+
+def stamping(image, kernel, stride):
+    """Animate a transposed convolution: each input value stamps its multiple of the kernel.
+
+    Parameters
+    ----------
+    image : array_like
+        Shape (height, width).
+    kernel : array_like
+        Shape (kernel height, kernel width).
+    stride : int
+        How far the stamp moves in the output from one input value to the next.
+
+    Returns
+    -------
+    Animation
+        A frame before the first stamp, then one a stamp.
+
+    Examples
+    --------
+    >>> len(stamping([[1, 2], [3, 4]], np.ones((3, 3)), stride=2).frames)
+    5
+    """
+    image, kernel = np.asarray(image), np.asarray(kernel)
+    height = stride * (image.shape[0] - 1) + kernel.shape[0]
+    width = stride * (image.shape[1] - 1) + kernel.shape[1]
+    output = np.zeros((height, width), np.result_type(image, kernel))
+    frames = [_stamping_frame(image, kernel, output, None, stride)]
+    captions = ["Nothing is stamped yet."]
+    for (i, j), value in np.ndenumerate(image):
+        rows = slice(stride * i, stride * i + kernel.shape[0])
+        columns = slice(stride * j, stride * j + kernel.shape[1])
+        output[rows, columns] += value * kernel
+        frames.append(_stamping_frame(image, kernel, output, (i, j), stride))
+        captions.append(f"Input ({i}, {j}): add {value:g} × kernel.")
+    alt = "The input's values, one after the other, add their multiple of the kernel to the output."
+    return Animation(frames, captions, alt)
+
+
+def _stamping_frame(image, kernel, output, position, stride):
+    read = np.zeros(image.shape, bool)
+    written = np.zeros(output.shape, bool)
+    if position is not None:
+        i, j = position
+        read[i, j] = True
+        top, left = stride * i, stride * j
+        written[top : top + kernel.shape[0], left : left + kernel.shape[1]] = True
+    named = {"input": image, "kernel": kernel, "output": output}
+    with matplotlib.rc_context(STYLE):
+        return _png(_arrays_figure(named, {"input": read, "output": written})).data
+
+
+def _arrays_figure(named, highlight):
+    """Draw all arrays in one coordinate system, so that their cells have one size."""
+    width = sum(array.shape[1] + 1 for array in named.values()) - 1
+    height = max(array.shape[0] for array in named.values()) + 1
+    cell = min(0.5, WIDTH / width)
+    figure = Figure((cell * width + 0.1, cell * height + 0.1))
+    axis = figure.add_axes((0, 0, 1, 1))
+    left = 0
+    for title, array in named.items():
+        axis.text(left + array.shape[1] / 2, -0.5, title, ha="center", va="center")
+        _draw_cells(axis, array, left, highlight.get(title, np.zeros(array.shape, bool)))
+        left += array.shape[1] + 1
+    margin = 0.05 / cell
+    axis.set(xlim=(-margin, width + margin), ylim=(height - 1 + margin, -1 - margin))
+    axis.set_axis_off()
+    return figure
+
+
+def _draw_cells(axis, array, left, tinted):
+    for (i, j), value in np.ndenumerate(array):
+        color = "#fde3c8" if tinted[i, j] else "white"
+        axis.add_patch(Rectangle((left + j, i), 1, 1, facecolor=color, edgecolor="#888888"))
+        axis.text(left + j + 0.5, i + 0.5, f"{value:.3g}", ha="center", va="center")
+
+
+def _grid(rows, columns, cell, label=0.0):
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, rows * (cell + label) + 0.05), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis in axes.flat:
+            axis.set(xticks=[], yticks=[])
+        return figure, axes
+
+
+def _plane(image):
+    return np.clip(np.asarray(image)[..., 0], 0, 1)
+
+
+def _colors():
+    return [COLORS[k % len(COLORS)] for k in range(100)]
+
+
+def _growing_means(step, loss, points=100):
+    """Average over windows that grow with the step, so that a logarithmic axis is filled evenly."""
+    edges = np.unique(np.geomspace(1, len(step), points).astype(int))[:-1]
+    parts = zip(np.split(step, edges), np.split(loss, edges), strict=True)
+    return np.array([(steps.mean(), losses.mean()) for steps, losses in parts]).T
+
+
+def _svg(figure):
+    stream = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return Picture(stream.getvalue(), "svg")
+
+
+def _png(figure):
+    stream = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
+    return Picture(stream.getvalue(), "png")
