@@ -13,9 +13,9 @@ import os
 # TensorFlow reads this once, at its import.  `setdefault` leaves the user's own choice alone.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from cae_lessons import diagnosis, floors, mnist, models, training
+from cae_lessons import diagnosis, floors, layers, mnist, models, training
 from cae_lessons.mnist import load_mnist
-from cae_lessons.models import strided_autoencoder
+from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
 from cae_lessons.training import mean_squared_error, reconstruct, train
 
 __version__ = importlib.metadata.version("cae-lessons")
@@ -24,6 +24,7 @@ __all__ = [
     "diagnosis",
     "figures",
     "floors",
+    "layers",
     "load_mnist",
     "mean_squared_error",
     "mnist",
@@ -32,6 +33,7 @@ __all__ = [
     "strided_autoencoder",
     "train",
     "training",
+    "unpooling_autoencoder",
 ]
 
 

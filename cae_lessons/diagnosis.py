@@ -34,8 +34,10 @@ def activations(model, images, layer):
     (1, 7, 7, 32)
     """
     images = check_images(images, model.input_shape[1:])
-    part = keras.Model(model.inputs, model.get_layer(layer).output)
-    return part.predict(images, batch_size=500, verbose=0)
+    output = model.get_layer(layer).output
+    if isinstance(output, (list, tuple)):  # a pooling that also gives the places of its maxima
+        output = output[0]
+    return keras.Model(model.inputs, output).predict(images, batch_size=500, verbose=0)
 
 
 def dead_maps(model, images, layer="code"):
@@ -61,7 +63,7 @@ def dead_maps(model, images, layer="code"):
 
     References
     ----------
-    L. Lu, Y. Shin, Y. Su, G. E. Karniadakis, "Dying ReLU and initialization", 2019.
+    L. Lu, Y. Shin, Y. Su, G. E. Karniadakis, "Dying ReLU and initialization", 2020.
 
     Examples
     --------
@@ -107,12 +109,17 @@ def phase_losses(pictures, images, period=4):
            [0.  , 2.25]])
     """
     pictures, images = np.asarray(pictures), np.asarray(images)
-    if pictures.shape != images.shape:
-        raise ValueError(f"pictures have shape {pictures.shape}, images {images.shape}")
+    if pictures.shape != images.shape or images.ndim != 4:
+        raise ValueError(
+            f"pictures have shape {pictures.shape} and images {images.shape}, expected one shape "
+            "(n, height, width, channels)"
+        )
     count, height, width, channels = images.shape
+    if period < 1:
+        raise ValueError(f"period={period!r}, expected a whole number of 1 or more")
     if height % period or width % period:
         raise ValueError(f"{height} × {width} images don't divide into phases of period {period}")
-    errors = np.square(pictures - images, dtype=np.float64)
+    errors = np.square(np.subtract(pictures, images, dtype=np.float64))
     blocks = errors.reshape(count, height // period, period, width // period, period, channels)
     return blocks.mean(axis=(0, 1, 3, 5)) / period**2
 

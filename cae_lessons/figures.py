@@ -48,6 +48,9 @@ class Picture:
         self.data = data
         self.kind = kind
 
+    def __repr__(self):
+        return f"<{self.kind} picture>"
+
     def _repr_mimebundle_(self, **_):
         if self.kind == "svg":
             return {"image/svg+xml": self.data.decode()}
@@ -77,6 +80,9 @@ class Animation:
         self.frames = frames
         self.captions = captions
         self.alt = alt
+
+    def __repr__(self):
+        return f"<animation of {len(self.frames)} frames>"
 
     def _repr_html_(self):
         sources = [f"data:image/png;base64,{base64.b64encode(f).decode()}" for f in self.frames]

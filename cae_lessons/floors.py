@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cae_lessons.layers import corner_mask, pair
 from cae_lessons.mnist import check_images
 
 
@@ -84,3 +85,259 @@ def mean_image(images):
     0.125
     """
     return float(np.mean(np.var(check_images(images), axis=0, dtype=np.float64)))
+
+
+def zero_fill(images, pool_size=2):
+    """Return the lowest loss of pictures that zero-fill unpooling has made.
+
+    Zero-fill leaves every pixel black but the top left of each block.  There the picture can be
+    perfect; elsewhere it loses x².  So the floor is E[x² off the corners].
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+    pool_size : int or pair of int
+        The height and width of a block.
+
+    Returns
+    -------
+    float
+        The mean squared error of the images with all but the corners black.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array, or `pool_size` no such size.
+
+    Examples
+    --------
+    >>> zero_fill(np.ones((1, 4, 4, 1)))
+    0.75
+    """
+    images = check_images(images)
+    missed = np.square(images * ~corner_mask(images.shape[1:3], pool_size), dtype=np.float64)
+    return float(missed.mean())
+
+
+def nearest(images, pool_size=2):
+    """Return the lowest loss of pictures that nearest-neighbour unpooling has made.
+
+    Such a picture has one grey in each block.  The best grey is the block's mean, and what is
+    left is the variance within the blocks.
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).  Blocks that overhang the image at
+        the right or at the bottom count with the pixels that they have.
+    pool_size : int or pair of int
+        The height and width of a block.
+
+    Returns
+    -------
+    float
+        The mean squared error of the images with each block at its mean.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array, or `pool_size` no such size.
+
+    Examples
+    --------
+    >>> nearest(np.array([[0.0, 1.0], [0.0, 1.0]]).reshape(1, 2, 2, 1))
+    0.25
+    """
+    images = check_images(images)
+    blocks = _blocks(images, pool_size, fill=np.nan)
+    means = np.nanmean(blocks, axis=(2, 4), keepdims=True)
+    return float(np.nanmean(np.square(blocks - means)))
+
+
+def argmax(images, pool_size=2):
+    """Return the lowest loss of pictures with one value a block, wherever it is best placed.
+
+    That is what argmax unpooling gives as a last layer.  The best place is the block's brightest
+    pixel; all others are lost, each with its x².
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+    pool_size : int or pair of int
+        The height and width of a block.
+
+    Returns
+    -------
+    float
+        The mean squared error of the images with all but each block's brightest pixel black.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array, or `pool_size` no such size.
+
+    Examples
+    --------
+    >>> argmax(np.array([[0.0, 1.0], [0.5, 0.0]]).reshape(1, 2, 2, 1))
+    0.0625
+    """
+    images = check_images(images)
+    squares = np.square(_blocks(images, pool_size, fill=0))
+    missed = squares.sum() - squares.max(axis=(2, 4)).sum()
+    return float(missed / images.size)
+
+
+def cross_entropy(images, lowest=0.0, highest=1.0):
+    """Return the lowest binary cross-entropy of probabilities between two limits, in nats.
+
+    For a pixel x the cross-entropy −x ln p − (1 − x) ln(1 − p) is least at p = x, where it is the
+    entropy of x: above 0 for every grey.  It grows with the distance from x on either side, so
+    that the best allowed p is x moved to the nearer limit.
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+    lowest, highest : float
+        The limits of p, 0 ≤ lowest ≤ highest ≤ 1.
+
+    Returns
+    -------
+    float
+        The cross-entropy, averaged over all pixels; infinite where p = 0 or 1 is forced on
+        another x.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array, or the limits are none.
+
+    Examples
+    --------
+    >>> round(cross_entropy(np.full((1, 1, 1, 1), 0.5)), 6)  # ln 2
+    0.693147
+    """
+    images = check_images(images).astype(np.float64)
+    if not 0 <= lowest <= highest <= 1:
+        raise ValueError(f"limits {lowest:g} and {highest:g}, expected 0 ≤ lowest ≤ highest ≤ 1")
+    best = np.clip(images, lowest, highest)
+    return float(np.mean(_times_log(images, best) + _times_log(1 - images, 1 - best)))
+
+
+def cross_entropy_relu_logits(images):
+    """Return the lowest binary cross-entropy of a relu taken as logits, in nats.
+
+    A relu is never below 0, and the sigmoid of 0 is ½: no pixel can get a probability below ½.
+    A black one costs ln 2 however long the training.
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+
+    Returns
+    -------
+    float
+        The cross-entropy, averaged over all pixels.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array.
+
+    Examples
+    --------
+    >>> round(cross_entropy_relu_logits(np.zeros((1, 1, 1, 1))), 6)  # ln 2
+    0.693147
+    """
+    return cross_entropy(images, lowest=0.5)
+
+
+def cross_entropy_double_sigmoid(images):
+    """Return the lowest binary cross-entropy of a sigmoid's output taken as logits, in nats.
+
+    The first sigmoid gives numbers from 0 to 1; the second makes of them ½ to 0.731.
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+
+    Returns
+    -------
+    float
+        The cross-entropy, averaged over all pixels.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array.
+
+    Examples
+    --------
+    >>> round(cross_entropy_double_sigmoid(np.ones((1, 1, 1, 1))), 6)
+    0.313262
+    """
+    return cross_entropy(images, lowest=0.5, highest=1 / (1 + np.exp(-1)))
+
+
+def peak_signal_to_noise_ratio(loss):
+    """Return a mean squared error of pixels in [0, 1] as a peak signal-to-noise ratio.
+
+    Parameters
+    ----------
+    loss : float
+        Mean squared error, above 0.
+
+    Returns
+    -------
+    float
+        −10 log₁₀(loss), in decibels.
+
+    Examples
+    --------
+    >>> peak_signal_to_noise_ratio(0.001)
+    30.0
+    """
+    return float(-10 * np.log10(loss))
+
+
+def sum_per_image(loss, images):
+    """Return a loss that is a mean over pixels as the sum over one image's pixels.
+
+    Parameters
+    ----------
+    loss : float
+        Averaged over all pixels of all images.
+    images : array_like
+        Shape (n, height, width, channels).
+
+    Returns
+    -------
+    float
+        What tutorials report that add up over the pixels and average over the images.
+
+    Examples
+    --------
+    >>> sum_per_image(0.5, np.zeros((3, 2, 2, 1)))
+    2.0
+    """
+    return float(loss * np.prod(np.shape(images)[1:]))
+
+
+def _times_log(weight, probability):
+    """Return −weight · ln(probability), 0 where the weight is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(weight == 0, 0, -weight * np.log(probability))
+
+
+def _blocks(images, pool_size, fill):
+    """Cut images into blocks: (n, rows, pool height, columns, pool width, channels)."""
+    step = pair("pool_size", pool_size)
+    count, *size, channels = images.shape
+    margins = [(0, -length % pool) for length, pool in zip(size, step, strict=True)]
+    padded = np.pad(images.astype(np.float64), [(0, 0), *margins, (0, 0)], constant_values=fill)
+    rows, columns = (length // pool for length, pool in zip(padded.shape[1:3], step, strict=True))
+    return padded.reshape(count, rows, step[0], columns, step[1], channels)

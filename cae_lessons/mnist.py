@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +38,13 @@ class Split(NamedTuple):
 
     images: np.ndarray
     labels: np.ndarray
+
+
+class _Source(NamedTuple):
+    """An array, and the file that it came from."""
+
+    path: Path
+    array: np.ndarray
 
 
 class Digits(NamedTuple):
@@ -86,12 +92,11 @@ def load_mnist(directory=None):
     ((55000, 28, 28, 1), (5000, 28, 28, 1), (10000, 28, 28, 1))
     """
     arrays = _read_packaged() if directory is None else _read_directory(Path(directory))
-    origin = PACKAGED if directory is None else Path(directory)
-    train = _split(arrays["train_images"], arrays["train_labels"], origin)
-    test = _split(arrays["test_images"], arrays["test_labels"], origin)
+    train = _split(arrays["train_images"], arrays["train_labels"])
+    test = _split(arrays["test_images"], arrays["test_labels"])
     if len(train.images) <= VALIDATION_SIZE:
         raise DataFileError(
-            f"{origin}: {len(train.images):,} training images, but the first "
+            f"{arrays['train_images'].path}: {len(train.images):,} training images, but the first "
             f"{VALIDATION_SIZE:,} become the validation set: more are needed"
         )
     return Digits(
@@ -146,13 +151,18 @@ def check_images(images, shape=None):
     return images.astype(np.float32, copy=False)
 
 
-def _split(images, labels, origin):
-    if images.shape[1:] != IMAGE_SHAPE[:2]:
-        raise DataFileError(f"{origin}: images of shape {images.shape[1:]}, expected (28, 28)")
-    if len(images) != len(labels):
-        raise DataFileError(f"{origin}: {len(images):,} images but {len(labels):,} labels")
-    pixels = np.divide(images[..., np.newaxis], 255, dtype=np.float32)
-    return Split(pixels, labels.astype(np.int64))
+def _split(images, labels):
+    if images.array.shape[1:] != IMAGE_SHAPE[:2]:
+        raise DataFileError(
+            f"{images.path}: images of shape {images.array.shape[1:]}, expected (28, 28)"
+        )
+    if len(images.array) != len(labels.array):
+        raise DataFileError(
+            f"{labels.path}: {len(labels.array):,} labels, but {images.path} holds "
+            f"{len(images.array):,} images"
+        )
+    pixels = np.divide(images.array[..., np.newaxis], 255, dtype=np.float32)
+    return Split(pixels, labels.array.astype(np.int64))
 
 
 def _read_packaged(path=PACKAGED):
@@ -164,19 +174,20 @@ def _read_packaged(path=PACKAGED):
     }
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[key] for name, key in names.items()}
+            return {name: _Source(path, archive[key]) for name, key in names.items()}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: install cae_lessons again") from None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged archive raises nearly anything, from zipfile or NumPy
         raise DataFileError(f"{path} is damaged ({error}): install cae_lessons again") from None
 
 
 def _read_directory(directory):
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is not a directory with MNIST's IDX files")
+    paths = {name: _find(directory, file_name) for name, file_name in IDX_FILES.items()}
     return {
-        name: _parse_idx(_find(directory, file_name), axes=3 if "images" in name else 1)
-        for name, file_name in IDX_FILES.items()
+        name: _Source(path, _parse_idx(path, axes=3 if "images" in name else 1))
+        for name, path in paths.items()
     }
 
 
@@ -201,7 +212,10 @@ def _parse_idx(path, axes):
     found = len(content) - header_size
     if found != expected:
         raise DataFileError(f"{path}: {found:,} bytes of data, its header promises {expected:,}")
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    except ValueError:  # no images, each larger than memory
+        raise DataFileError(f"{path}: its header promises the shape {tuple(shape)}") from None
 
 
 def _read_bytes(path):

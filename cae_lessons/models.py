@@ -1,7 +1,15 @@
 """The autoencoders, as `keras.Model`s with named layers."""
 
+import functools
+import itertools
+import operator
+
 import keras
 
+from cae_lessons.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D, ZeroFillUnpooling2D
+
+UNPOOLING = ("zero-fill", "nearest", "argmax")
+DECODER_ORDER = ("deconv-unpool", "unpool-deconv")
 HIDDEN = ("relu", "sigmoid")
 OUTPUT = ("relu", "sigmoid", "linear", "logits")
 KERNEL_SIZE = 5
@@ -63,13 +71,121 @@ def strided_autoencoder(
     image = keras.Input((28, 28, 1), name="image")
     x = _convolution(16, kernels, name="convolution_1", strides=2)(image)  # 14×14×16
     code = _convolution(32, kernels, name="code", strides=2)(x)  # 7×7×32
-    x = _transposed_convolution(
-        16, kernels, hidden, decoder_bias, name="transposed_convolution_1", strides=2
-    )(code)  # 14×14×16
-    reconstruction = _transposed_convolution(
-        1, kernels, output, decoder_bias, name=_output_name(output), strides=2
-    )(x)  # 28×28×1
+    deconv = functools.partial(
+        _transposed_convolution, kernels=kernels, use_bias=decoder_bias, strides=2
+    )
+    x = deconv(16, hidden, name="transposed_convolution_1")(code)  # 14×14×16
+    reconstruction = deconv(1, output, name=_output_name(output))(x)  # 28×28×1
     return keras.Model(image, reconstruction, name="strided_autoencoder")
+
+
+def unpooling_autoencoder(
+    unpooling,
+    *,
+    decoder_order="deconv-unpool",
+    hidden="sigmoid",
+    output="sigmoid",
+    decoder_bias=False,
+    kernel_initializer=None,
+    seed=0,
+):
+    """Build an autoencoder that pools and unpools: the article's second and third net.
+
+    The encoder is the same for all: 5 × 5 convolutions of stride 1 with relu, and max pooling.
+
+    ============= ============ =======================
+    layer         output shape what it does
+    ============= ============ =======================
+    image         28 × 28 × 1  input
+    convolution_1 28 × 28 × 16 5 × 5, relu
+    pooling_1     14 × 14 × 16 largest of 2 × 2
+    convolution_2 14 × 14 × 32 5 × 5, relu
+    code          7 × 7 × 32   largest of 2 × 2
+    ============= ============ =======================
+
+    The decoder's transposed convolutions, 5 × 5 and stride 1, come before the unpooling layers
+    in the article (`"deconv-unpool"`) and after them in the encoder's mirror image
+    (`"unpool-deconv"`):
+
+    ======================== ============= =============
+    layer                    deconv-unpool unpool-deconv
+    ======================== ============= =============
+    transposed_convolution_1 7 × 7 × 16    14 × 14 × 16
+    unpooling_1              14 × 14 × 16  14 × 14 × 32
+    transposed_convolution_2 14 × 14 × 1   28 × 28 × 1
+    unpooling_2              28 × 28 × 1   28 × 28 × 16
+    ======================== ============= =============
+
+    The last layer, an unpooling or a transposed convolution, is named `reconstruction` instead
+    (`logits` with `output="logits"`).
+
+    Parameters
+    ----------
+    unpooling : {"zero-fill", "nearest", "argmax"}
+        How a value fills its block: at the top left with zeros elsewhere, everywhere, or where
+        the encoder's maximum was.  `"argmax"` needs the mirrored order.
+    decoder_order : {"deconv-unpool", "unpool-deconv"}
+        The article's, or the mirror of the encoder.
+    hidden : {"sigmoid", "relu"}
+        Activation of the decoder's hidden layer.
+    output : {"sigmoid", "relu", "linear", "logits"}
+        Activation of the last transposed convolution; see `strided_autoencoder`.
+    decoder_bias : bool
+        Whether the transposed convolutions add a bias.
+    kernel_initializer : str or keras.initializers.Initializer, optional
+        Of every kernel; by default a truncated normal with standard deviation 0.1.
+    seed : int
+        The same seed gives the same weights.
+
+    Returns
+    -------
+    keras.Model
+        (n, 28, 28, 1) → (n, 28, 28, 1).
+
+    Raises
+    ------
+    ValueError
+        An option is none of the allowed ones, or `"argmax"` is asked for in the article's order.
+
+    References
+    ----------
+    The article's section 3.  M. D. Zeiler, R. Fergus, "Visualizing and understanding
+    convolutional networks", 2014.
+
+    Examples
+    --------
+    >>> unpooling_autoencoder("nearest").get_layer("transposed_convolution_2").output.shape
+    (None, 14, 14, 1)
+    """
+    _check("unpooling", unpooling, UNPOOLING)
+    _check("decoder_order", decoder_order, DECODER_ORDER)
+    _check("hidden", hidden, HIDDEN)
+    _check("output", output, OUTPUT)
+    if unpooling == "argmax" and decoder_order == "deconv-unpool":
+        raise ValueError(
+            "unpooling='argmax' needs decoder_order='unpool-deconv': in the article's order the "
+            "last unpooling has 1 channel, but the first pooling remembers places in 16"
+        )
+    kernels = _kernel_initializers(kernel_initializer, seed)
+    deconv = functools.partial(_transposed_convolution, kernels=kernels, use_bias=decoder_bias)
+    unpool = functools.partial(_unpool, unpooling=unpooling)
+    image = keras.Input((28, 28, 1), name="image")
+    x = _convolution(16, kernels, name="convolution_1")(image)  # 28×28×16
+    x, where_1 = _pool(x, unpooling, name="pooling_1")  # 14×14×16
+    x = _convolution(32, kernels, name="convolution_2")(x)  # 14×14×32
+    x, where_2 = _pool(x, unpooling, name="code")  # 7×7×32
+    last = _output_name(output)
+    if decoder_order == "deconv-unpool":
+        x = deconv(16, hidden, name="transposed_convolution_1")(x)  # 7×7×16
+        x = unpool(x, where_2, name="unpooling_1")  # 14×14×16
+        x = deconv(1, output, name="transposed_convolution_2")(x)  # 14×14×1
+        x = unpool(x, where_1, name=last)  # 28×28×1
+    else:
+        x = unpool(x, where_2, name="unpooling_1")  # 14×14×32
+        x = deconv(16, hidden, name="transposed_convolution_1")(x)  # 14×14×16
+        x = unpool(x, where_1, name="unpooling_2")  # 28×28×16
+        x = deconv(1, output, name=last)(x)  # 28×28×1
+    return keras.Model(image, x, name=f"{unpooling}_autoencoder".replace("-", "_"))
 
 
 def gives_logits(model):
@@ -87,6 +203,20 @@ def _output_name(output):
     return "logits" if output == "logits" else "reconstruction"
 
 
+def _pool(x, unpooling, name):
+    """Return the pooled maps, and the indices of the maxima where they will be needed."""
+    if unpooling == "argmax":
+        return MaxPoolingWithArgmax2D(name=name)(x)
+    return keras.layers.MaxPooling2D(name=name)(x), None
+
+
+def _unpool(x, where, *, unpooling, name):
+    if unpooling == "argmax":
+        return MaxUnpooling2D(name=name)([x, where])
+    layer = ZeroFillUnpooling2D if unpooling == "zero-fill" else keras.layers.UpSampling2D
+    return layer(name=name)(x)
+
+
 def _convolution(filters, kernels, *, name, strides=1):
     return keras.layers.Conv2D(
         filters,
@@ -100,7 +230,7 @@ def _convolution(filters, kernels, *, name, strides=1):
     )
 
 
-def _transposed_convolution(filters, kernels, activation, use_bias, *, name, strides=1):
+def _transposed_convolution(filters, activation, *, kernels, use_bias, name, strides=1):
     return keras.layers.Conv2DTranspose(
         filters,
         KERNEL_SIZE,
@@ -119,14 +249,13 @@ def _kernel_initializers(initializer, seed):
     if initializer is None:
         initializer = keras.initializers.TruncatedNormal(stddev=0.1)
     initializer = keras.initializers.get(initializer)
-    config = initializer.get_config()
-    layer = 0
-    while True:
-        if "seed" in config and config["seed"] is None:
-            yield type(initializer).from_config({**config, "seed": 100 * seed + layer})
+    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
+    unseeded = "seed" in config and config["seed"] is None
+    for layer_seed in itertools.count(100 * operator.index(seed)):
+        if unseeded:
+            yield type(initializer).from_config({**config, "seed": layer_seed})
         else:
             yield initializer
-        layer += 1
 
 
 def _check(name, value, allowed):

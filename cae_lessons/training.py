@@ -17,9 +17,19 @@ from cae_lessons.mnist import check_images
 from cae_lessons.models import gives_logits
 
 LOSSES = ("mse", "bce")
-STEPS = int(os.environ.get("CAE_LESSONS_STEPS", "5000"))
+ARTICLE_STEPS = 5_000
 # One call of the compiled loop.  Longer calls are no faster, and Ctrl-C waits for the end of one.
 STEPS_PER_CALL = 25
+
+
+def _default_steps():
+    value = os.environ.get("CAE_LESSONS_STEPS", str(ARTICLE_STEPS))
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"CAE_LESSONS_STEPS={value!r}, expected a whole number of 1 or more")
+    return int(value)
+
+
+STEPS = _default_steps()
 
 
 @dataclass
@@ -36,22 +46,20 @@ class TrainingRun:
         How long the training took.
     settings : dict
         The arguments of `train`, and the model's name.
+    interrupted : bool
+        Whether the run ended before its last step.
 
     Examples
     --------
-    >>> TrainingRun([0, 1], [0.2, 0.1], 0.5, {"steps": 3}).interrupted
-    True
+    >>> TrainingRun([0, 1], [0.2, 0.1], 0.5, {"steps": 2}).loss
+    [0.2, 0.1]
     """
 
     step: list
     loss: list
     seconds: float
     settings: dict
-
-    @property
-    def interrupted(self):
-        """Whether the run ended before its last step."""
-        return len(self.step) < self.settings["steps"]
+    interrupted: bool = False
 
     def save(self, path):
         """Write the run to a JSON file; an existing file is replaced whole or not at all.
@@ -67,8 +75,11 @@ class TrainingRun:
         """
         path = Path(path)
         partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(asdict(self)))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path):
@@ -90,9 +101,13 @@ class TrainingRun:
             The file holds no training run.
         """
         try:
-            return cls(**json.loads(Path(path).read_text()))
-        except (TypeError, ValueError):
-            raise ValueError(f"{path} holds no training run") from None
+            run = cls(**json.loads(Path(path).read_text()))
+            whole = isinstance(run.settings, dict) and len(run.step) == len(run.loss)
+        except (TypeError, ValueError, RecursionError):
+            whole = False
+        if not whole:
+            raise ValueError(f"{path} holds no training run")
+        return run
 
 
 def article_run(name):
@@ -125,7 +140,7 @@ def article_run(name):
         names = ", ".join(sorted({run for run, _, _ in rows}))
         raise ValueError(f"no log named {name!r}, expected one of {names}")
     logged = {step: float(loss) for run, step, loss in rows if run == name}
-    settings = {"model": name, "steps": 5000, "final": logged.pop("final", None)}
+    settings = {"model": name, "steps": ARTICLE_STEPS, "final": logged.pop("final", None)}
     return TrainingRun([int(step) for step in logged], list(logged.values()), 0.0, settings)
 
 
@@ -155,8 +170,9 @@ def train(
     learning_rate : float
         Adam's.
     loss : {"mse", "bce"}
-        Mean squared error or binary cross-entropy.  The cross-entropy takes the output as
-        logits where the last layer is named `logits`, else as probabilities.
+        Mean squared error or binary cross-entropy.  Where the last layer is named `logits`, the
+        mean squared error is that of the output's sigmoid, and the cross-entropy takes the
+        output as logits, else as probabilities.
     seed : int
         Decides the order of the batches.  The images are shuffled anew for each pass.
     progress : bool
@@ -172,8 +188,9 @@ def train(
     ------
     ValueError
         The images are empty, of the wrong shape or dtype, outside [0, 1] or NaN; `steps`,
-        `batch_size` or `learning_rate` is not positive; the loss is unknown, or is a
-        cross-entropy of an output that is no probability.
+        `batch_size` or `learning_rate` is not positive, or `seed` negative; the loss is unknown,
+        or is a cross-entropy of an output that is no probability; the model's output has not
+        the shape of its input.
 
     References
     ----------
@@ -187,10 +204,9 @@ def train(
     >>> run.step
     [0, 1, 2]
     """
-    steps = STEPS if steps is None else steps
     settings = {
         "model": model.name,
-        "steps": steps,
+        "steps": STEPS if steps is None else steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "loss": loss,
@@ -198,13 +214,22 @@ def train(
     }
     images = check_images(images, model.input_shape[1:])
     _check_settings(settings, model)
-    optimizer = keras.optimizers.Adam(learning_rate)
-    train_steps = _compiled_loop(model, optimizer, tf.constant(images), _loss_function(model, loss))
-    batches = _batches(len(images), steps, batch_size, seed)
+    for name in ("steps", "batch_size", "seed"):
+        settings[name] = int(settings[name])  # NumPy's numbers don't go into a JSON file
+    settings["learning_rate"] = float(learning_rate)
+    batches = _batches(len(images), settings["steps"], settings["batch_size"], seed)
+    history = tf.Variable(tf.zeros(len(batches)))
+    optimizer = keras.optimizers.Adam(settings["learning_rate"])
+    train_steps = _compiled_loop(
+        model, optimizer, tf.constant(images), _loss_function(model, loss), history
+    )
     start = time.perf_counter()
-    losses = _run(train_steps, batches, progress)
+    interrupted = _run(train_steps, batches, history, progress)
     seconds = time.perf_counter() - start
-    return TrainingRun(list(range(len(losses))), losses, seconds, settings)
+    losses = history.numpy()[: int(optimizer.iterations)].tolist()
+    if interrupted:
+        tqdm.write(f"Interrupted after {len(losses):,} of {len(batches):,} steps: kept.")
+    return TrainingRun(list(range(len(losses))), losses, seconds, settings, interrupted)
 
 
 def reconstruct(model, images):
@@ -269,13 +294,22 @@ def mean_squared_error(model, images):
 
 
 def _check_settings(settings, model):
-    for name in ("steps", "batch_size"):
-        if not isinstance(settings[name], (int, np.integer)) or settings[name] < 1:
-            raise ValueError(f"{name}={settings[name]!r}, expected a whole number of 1 or more")
-    if not settings["learning_rate"] > 0:
-        raise ValueError(f"learning_rate={settings['learning_rate']!r}, expected more than 0")
+    for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
+        value = settings[name]
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise ValueError(f"{name}={value!r}, expected a whole number of {least} or more")
+    rate = settings["learning_rate"]
+    real = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
+    if not real or not 0 < rate < np.inf:
+        raise ValueError(f"learning_rate={rate!r}, expected a number above 0")
     if settings["loss"] not in LOSSES:
         raise ValueError(f"loss={settings['loss']!r}, expected one of 'mse', 'bce'")
+    if model.output_shape[1:] != model.input_shape[1:]:
+        raise ValueError(
+            f"the model makes {model.output_shape[1:]} of {model.input_shape[1:]}: an autoencoder "
+            "gives back the shape of its input"
+        )
     activation = _output_activation(model)
     if settings["loss"] == "bce" and not gives_logits(model) and activation != "sigmoid":
         raise ValueError(
@@ -287,14 +321,17 @@ def _check_settings(settings, model):
 def _output_activation(model):
     """Name the last activation on the way to the output: an unpooling layer has none."""
     activations = [getattr(layer, "activation", None) for layer in model.layers]
-    named = [activation.__name__ for activation in activations if activation is not None]
-    return named[-1] if named else "linear"
+    last = next((activation for activation in reversed(activations) if activation), None)
+    return getattr(last, "__name__", type(last).__name__)
 
 
 def _loss_function(model, loss):
-    if loss == "mse":
-        return keras.losses.MeanSquaredError()
-    return keras.losses.BinaryCrossentropy(from_logits=gives_logits(model))
+    if loss == "bce":
+        return keras.losses.BinaryCrossentropy(from_logits=gives_logits(model))
+    squared_error = keras.losses.MeanSquaredError()
+    if gives_logits(model):
+        return lambda images, logits: squared_error(images, keras.ops.sigmoid(logits))
+    return squared_error
 
 
 def _batches(count, steps, batch_size, seed):
@@ -309,8 +346,12 @@ def _batches(count, steps, batch_size, seed):
     return order[: steps * batch_size].reshape(steps, batch_size)
 
 
-def _compiled_loop(model, optimizer, images, loss_function):
-    """Return a function that trains on several batches in one call and returns their losses."""
+def _compiled_loop(model, optimizer, images, loss_function, history):
+    """Return a function that trains on several batches in one call.
+
+    Each step writes its loss into `history` before the call ends: Ctrl-C can only come between
+    calls, and so never parts the trained weights from their losses.
+    """
     optimizer.build(model.trainable_variables)
     # XLA makes these convolutions several times slower on the CPU; elsewhere it pays.
     compile_with_xla = bool(tf.config.list_physical_devices("GPU"))
@@ -325,35 +366,34 @@ def _compiled_loop(model, optimizer, images, loss_function):
 
     @tf.function
     def train_steps(batches):
-        losses = tf.TensorArray(tf.float32, size=tf.shape(batches)[0])
-        for step in tf.range(tf.shape(batches)[0]):
-            loss = train_step(tf.gather(images, batches[step]))
-            losses = losses.write(step, loss)
-        return losses.stack()
+        for batch in batches:
+            step = tf.cast(optimizer.iterations, tf.int32)
+            loss = train_step(tf.gather(images, batch))
+            history.scatter_nd_update([[step]], [loss])
 
-    # Traced once, for any number of batches of any size.
+    # Traced once, for any number of batches.
     return train_steps.get_concrete_function(tf.TensorSpec([None, None], tf.int64))
 
 
-def _run(train_steps, batches, progress):
-    losses = []
+def _run(train_steps, batches, history, progress):
+    """Train on all batches, and return whether Ctrl-C ended it early."""
     with _progress_bar(len(batches), progress) as bar:
         try:
             for start in range(0, len(batches), STEPS_PER_CALL):
-                call = tf.constant(batches[start : start + STEPS_PER_CALL])
-                losses += train_steps(call).numpy().tolist()
-                bar.set_postfix(loss=f"{losses[-1]:.6f}", refresh=False)
-                bar.update(len(losses) - bar.n)
+                call = batches[start : start + STEPS_PER_CALL]
+                train_steps(tf.constant(call))
+                bar.set_postfix(loss=f"{history[start + len(call) - 1]:.6f}", refresh=False)
+                bar.update(len(call))
         except KeyboardInterrupt:
-            bar.write(f"Interrupted after {len(losses):,} of {len(batches):,} steps: kept.")
-    return losses
+            return True
+    return False
 
 
 def _progress_bar(steps, progress):
     if not progress:
         return tqdm(total=steps, disable=True)
     if _in_notebook():
-        return _NotebookBar(total=steps, unit=" steps", file=io.StringIO())
+        return _NotebookBar(total=steps, unit=" steps", file=io.StringIO(), leave=False)
     # disable=None: shown in a terminal, silent in a log file.
     return tqdm(total=steps, unit=" steps", disable=None, leave=False)
 

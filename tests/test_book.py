@@ -1,0 +1,91 @@
+"""The book keeps its promises: notebooks that ran, in full, with the code as it is now."""
+
+import ast
+import re
+import runpy
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXECUTE = runpy.run_path(str(ROOT / "book" / "execute.py"), run_name="execute")
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+
+EXECUTED = "<an executed cell>"
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_outputs_come_from_a_full_run_of_the_current_code(notebook):
+    stamp = notebook.metadata.get("cae_lessons", {})
+    assert stamp.get("steps") == EXECUTE["FULL_STEPS"], "run `make execute`"
+    assert stamp["fingerprint"] == EXECUTE["fingerprint"](notebook), (
+        "the notebook's or the package's code changed: run `make execute`"
+    )
+
+
+def test_fingerprint_sees_code_but_not_comments_or_docstrings():
+    fingerprint = EXECUTE["fingerprint"]
+
+    def notebook(source):
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+
+    plain = fingerprint(notebook("def f():\n    return 1"))
+    assert plain == fingerprint(notebook('def f():\n    """Why."""\n    return 1  # one'))
+    assert plain != fingerprint(notebook("def f():\n    return 2"))
+
+
+def test_every_cell_ran_in_order_without_error_or_noise(notebook):
+    cells = [cell for cell in code_cells(notebook) if cell.source.strip()]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_cells_are_short(notebook):
+    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 15
+
+
+def test_every_figure_has_alt_text_and_caption(notebook):
+    for cell in code_cells(notebook):
+        kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+        if kinds & {"image/png", "image/svg+xml"}:
+            settings = cell.metadata.get("mystnb", {})
+            assert settings.get("image", {}).get("alt"), cell.source
+            assert settings.get("figure", {}).get("caption"), cell.source
+
+
+def test_every_exercise_has_a_hint_and_an_executed_solution(notebook):
+    text = "\n".join(
+        EXECUTED if cell.cell_type == "code" else cell.source for cell in notebook.cells
+    )
+    exercises = re.findall(r"```\{exercise\}\n:label: (\S+)(.*?)\n```\n?$", text, re.S | re.M)
+    assert len(exercises) >= 3
+    for _, body in exercises:
+        assert ":::{dropdown} Hint" in body
+    labels = [label for label, _ in exercises]
+    assert re.findall(r"\{solution-start\} (\S+)\n:class: dropdown", text) == labels
+    solutions = re.findall(r"\{solution-start\}(.*?)\{solution-end\}", text, re.S)
+    assert all(EXECUTED in solution for solution in solutions)
+    assert len(solutions) == len(labels)
+
+
+def test_readme_snippet_is_the_package_as_it_is():
+    snippet = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    # ten steps instead of five hundred: the call is what is tested
+    shorter = re.sub(r"steps=\d+", "steps=10", snippet)
+    assert shorter != snippet
+    exec(compile(ast.parse(shorter), "README.md", "exec"), {})

@@ -1,0 +1,124 @@
+"""The figures show the arrays that they are given."""
+
+import io
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import cae_lessons as cae
+from cae_lessons.training import TrainingRun
+
+figures = cae.figures
+
+
+def pixels(picture):
+    data = picture.data if hasattr(picture, "data") else picture
+    return imread(io.BytesIO(data), format="png")[..., :3]
+
+
+def run(losses):
+    return TrainingRun(list(range(len(losses))), list(losses), 1.0, {"steps": len(losses)})
+
+
+def test_digits_are_drawn_light_on_dark():
+    black, white = np.zeros((3, 4, 4, 1)), np.ones((3, 4, 4, 1))
+    assert (
+        pixels(figures.digits({"": black})).mean()
+        < 0.5
+        < pixels(figures.digits({"": white})).mean()
+    )
+
+
+def test_each_row_of_digits_is_drawn():
+    halves = pixels(figures.digits({"a": np.zeros((2, 4, 4, 1)), "b": np.ones((2, 4, 4, 1))}))
+    upper, lower = np.array_split(halves, 2)
+    assert upper.mean() < lower.mean()
+
+
+def test_pictures_outside_the_range_are_drawn_as_the_nearer_end():
+    assert np.array_equal(
+        pixels(figures.pictures({"x": np.full((3, 3), 7.0)})),
+        pixels(figures.pictures({"x": np.ones((3, 3))})),
+    )
+
+
+def test_rows_of_different_length_are_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        figures.digits({"a": np.zeros((2, 4, 4, 1)), "b": np.zeros((1, 4, 4, 1))})
+
+
+def test_only_dead_maps_are_crossed_out():
+    maps = np.ones((7, 7, 4))
+    plain = pixels(figures.feature_maps(maps, columns=4))
+    crossed = pixels(figures.feature_maps(maps, dead=[False, True, False, False], columns=4))
+    changed = np.nonzero(np.any(plain != crossed, axis=(0, 2)))[0] / plain.shape[1]
+    assert 0.25 <= changed.min() <= changed.max() <= 0.5
+
+
+def test_growing_means_keep_the_total():
+    losses = np.arange(1, 1001.0)
+    steps, means = figures._growing_means(np.arange(1000), losses)
+    assert steps[0] == 0
+    assert means[0] == 1
+    assert np.all(np.diff(steps) > 0)
+    assert np.allclose(means, steps + 1)  # the mean of a straight line is its value at the middle
+
+
+def test_loss_curves_draw_every_run_and_floor():
+    few = figures.loss_curves({"a": run([0.1, 0.05])}).data
+    more = figures.loss_curves({"a": run([0.1, 0.05]), "b": run([0.2] * 60)}, {"floor": 0.1}).data
+    assert more.count(b"<path") > few.count(b"<path")
+    assert few.count(figures.COLORS[1].encode()) == 0
+    assert more.count(figures.COLORS[1].encode()) > 0
+
+
+def test_arrays_tint_the_marked_cells():
+    plain = figures.arrays({"x": np.eye(3, dtype=int)}).data
+    tinted = figures.arrays({"x": np.eye(3, dtype=int)}, {"x": np.eye(3, dtype=bool)}).data
+    assert tinted.count(b"#fde3c8") - plain.count(b"#fde3c8") == 3
+
+
+def test_stamping_ends_with_the_transposed_convolution():
+    import tensorflow as tf
+
+    image, kernel = np.array([[1.0, 2.0], [3.0, 4.0]]), np.arange(9.0).reshape(3, 3)
+    expected = tf.nn.conv2d_transpose(
+        image[None, ..., None], kernel[..., None, None], (1, 5, 5, 1), 2, "VALID"
+    )
+    animation = figures.stamping(image, kernel, stride=2)
+    named = {"input": image, "kernel": kernel, "output": expected.numpy()[0, ..., 0]}
+    last = np.zeros((5, 5), bool)
+    last[2:, 2:] = True
+    with matplotlib.rc_context(figures.STYLE):
+        corner = np.array([[False, False], [False, True]])
+        still = figures._png(figures._arrays_figure(named, {"input": corner, "output": last}))
+    assert animation.frames[-1] == still.data
+    assert len(animation.frames) == len(animation.captions) == 5
+
+
+def test_animation_starts_at_its_last_frame_and_asks_no_other_host():
+    page = figures.stamping([[1, 2]], np.ones((2, 2)), stride=1)._repr_html_()
+    assert 'max="2" value="2"' in page
+    assert not re.search(r"https?://", page)
+
+
+def test_same_input_same_bytes():
+    curves = {"a": run(np.linspace(0.1, 0.01, 80))}
+    assert figures.loss_curves(curves).data == figures.loss_curves(curves).data
+
+
+def test_figures_leave_matplotlib_as_the_user_set_it():
+    before = dict(matplotlib.rcParams)
+    figures.phases(np.full((4, 4), 0.01))
+    figures.matrix(np.eye(3), "rows", "columns")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_picture_is_saved_as_it_is_shown(tmp_path):
+    picture = figures.phases(np.full((4, 4), 0.01))
+    picture.save(tmp_path / "phases.svg")
+    assert (tmp_path / "phases.svg").read_bytes() == picture.data
+    assert picture._repr_mimebundle_() == {"image/svg+xml": picture.data.decode()}

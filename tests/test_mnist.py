@@ -1,0 +1,368 @@
+import gzip
+import hashlib
+import socket
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from reference import idx_bytes
+
+from cae_lessons import load_mnist
+from cae_lessons.mnist import (
+    IDX_FILES,
+    PACKAGED,
+    DataFileError,
+    _parse_idx,
+    _read_packaged,
+    check_images,
+)
+
+MD5 = {  # of the files on Yann LeCun's page
+    "x_train": "6bbc9ace898e44ae57da46a324031adb",
+    "y_train": "a25bea736e30d166cdddb491f175f624",
+    "x_test": "2646ac647ad5339dbf082846283269ea",
+    "y_test": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+@pytest.fixture(scope="module")
+def archive():
+    with np.load(PACKAGED) as archive:
+        return dict(archive)
+
+
+@pytest.mark.parametrize("name", MD5)
+def test_packaged_bytes_are_the_canonical_ones(archive, name):
+    assert hashlib.md5(idx_bytes(archive[name])).hexdigest() == MD5[name]
+
+
+def test_split_is_tensorflow_1s(digits, archive):
+    bytes_of = {name: np.rint(getattr(digits, name).images * 255) for name in digits._fields}
+    np.testing.assert_array_equal(bytes_of["validation"][..., 0], archive["x_train"][:5000])
+    np.testing.assert_array_equal(bytes_of["train"][..., 0], archive["x_train"][5000:])
+    np.testing.assert_array_equal(bytes_of["test"][..., 0], archive["x_test"])
+    np.testing.assert_array_equal(digits.validation.labels, archive["y_train"][:5000])
+    np.testing.assert_array_equal(digits.train.labels, archive["y_train"][5000:])
+    np.testing.assert_array_equal(digits.test.labels, archive["y_test"])
+
+
+@pytest.mark.parametrize(
+    ("part", "count"), [("train", 55000), ("validation", 5000), ("test", 10000)]
+)
+def test_shapes_and_dtypes(digits, part, count):
+    images, labels = getattr(digits, part)
+    assert images.shape == (count, 28, 28, 1)
+    assert images.dtype == np.float32
+    assert labels.shape == (count,)
+    assert labels.dtype == np.int64
+    assert set(labels) == set(range(10))
+
+
+def test_pixels_are_exactly_the_bytes_over_255(digits, archive):
+    grey = (np.arange(256) / 255).astype(np.float32)
+    np.testing.assert_array_equal(digits.test.images[..., 0], grey[archive["x_test"]])
+    assert digits.test.images.min() == 0
+    assert digits.test.images.max() == 1
+
+
+def test_loading_needs_no_network_and_prints_nothing(monkeypatch, capfd):
+    def refuse(*_):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    load_mnist()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def source():
+    """Return a small data set in MNIST's format, as four arrays of bytes."""
+    rng = np.random.default_rng(0)
+    return {
+        "train_images": rng.integers(0, 256, (5010, 28, 28), np.uint8),
+        "train_labels": rng.integers(0, 10, 5010, np.uint8),
+        "test_images": rng.integers(0, 256, (20, 28, 28), np.uint8),
+        "test_labels": rng.integers(0, 10, 20, np.uint8),
+    }
+
+
+def write(directory, arrays, compressed=False):
+    directory.mkdir(exist_ok=True)
+    for name, array in arrays.items():
+        content = idx_bytes(array)
+        if compressed:
+            content = gzip.compress(content, compresslevel=1)
+        (directory / f"{IDX_FILES[name]}{'.gz' * compressed}").write_bytes(content)
+    return directory
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_directory_of_idx_files(tmp_path, source, compressed, kind):
+    digits = load_mnist(kind(write(tmp_path, source, compressed)))
+    pixels = (np.arange(256) / 255).astype(np.float32)
+    for split, part, rows in (
+        (digits.validation, "train", slice(5000)),
+        (digits.train, "train", slice(5000, None)),
+        (digits.test, "test", slice(None)),
+    ):
+        expected = pixels[source[f"{part}_images"][rows]][..., np.newaxis]
+        np.testing.assert_array_equal(split.images, expected, strict=True)
+        np.testing.assert_array_equal(
+            split.labels, source[f"{part}_labels"][rows].astype(np.int64), strict=True
+        )
+
+
+def test_one_compressed_file_among_plain_ones(tmp_path, source):
+    write(tmp_path, source)
+    plain = tmp_path / IDX_FILES["test_labels"]
+    plain.with_name(f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    np.testing.assert_array_equal(load_mnist(tmp_path).test.labels, source["test_labels"])
+
+
+def test_missing_directory_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere"):
+        load_mnist(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", IDX_FILES)
+def test_missing_file_is_named(tmp_path, source, name):
+    write(tmp_path, source)
+    (tmp_path / IDX_FILES[name]).unlink()
+    with pytest.raises(FileNotFoundError, match=IDX_FILES[name]):
+        load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("name", IDX_FILES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:7],
+        lambda content: content[:-1],
+        lambda content: content + b"\0",
+        lambda content: b"\0\0\x0d" + content[3:],  # floats
+        lambda content: b"\0\0\x08\x02" + content[4:],  # two axes
+        lambda content: content[::-1],
+        gzip.compress,  # without the suffix that says so
+    ],
+    ids=["empty", "header", "truncated", "longer", "floats", "axes", "reversed", "gzip"],
+)
+def test_damaged_file_is_named(tmp_path, source, name, damage):
+    path = write(tmp_path, source) / IDX_FILES[name]
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataFileError, match=IDX_FILES[name]):
+        load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("name", IDX_FILES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:15],
+        lambda content: content[:-1],
+        lambda content: gzip.decompress(content),
+        lambda content: content[:-8] + b"\0" + content[-7:],
+        lambda content: content[:40] + bytes(20) + content[60:],
+    ],
+    ids=["empty", "header", "truncated", "plain", "checksum", "middle"],
+)
+def test_damaged_compressed_file_is_named(tmp_path, source, name, damage):
+    small = {key: array[:5001] for key, array in source.items()}
+    path = write(tmp_path, small, compressed=True) / f"{IDX_FILES[name]}.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataFileError, match=path.name):
+        load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train_images", "test_images"])
+@pytest.mark.parametrize("shape", [(27, 28), (28, 29), (28, 0), (784, 1)])
+def test_images_of_another_shape_are_named(tmp_path, source, name, shape):
+    images = np.zeros((len(source[name]), *shape), np.uint8)
+    write(tmp_path, {**source, name: images})
+    with pytest.raises(DataFileError, match=rf"{IDX_FILES[name]}.*\({shape[0]}, {shape[1]}\)"):
+        load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_unequal_counts_are_named(tmp_path, source, part, kind):
+    name = f"{part}_{kind}"
+    write(tmp_path, {**source, name: source[name][:-1]})
+    file_names = f"{IDX_FILES[f'{part}_images']}|{IDX_FILES[f'{part}_labels']}"
+    count = len(source[name])
+    with pytest.raises(DataFileError, match=file_names) as caught:
+        load_mnist(tmp_path)
+    assert f"{count:,}" in str(caught.value)
+    assert f"{count - 1:,}" in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, 4999, 5000])
+def test_too_few_training_images_are_named(tmp_path, source, count):
+    few = {name: source[name][:count] for name in ("train_images", "train_labels")}
+    write(tmp_path, {**source, **few})
+    with pytest.raises(DataFileError, match=rf"{IDX_FILES['train_images']}.*{count:,}"):
+        load_mnist(tmp_path)
+
+
+def test_one_training_image_is_enough(tmp_path, source):
+    few = {name: source[name][:5001] for name in ("train_images", "train_labels")}
+    digits = load_mnist(write(tmp_path, {**source, **few}))
+    assert digits.train.images.shape == (1, 28, 28, 1)
+
+
+def damaged(content):
+    """Return a strategy: `content` with up to five bits flipped, then perhaps cut short."""
+
+    def damage(flips, size):
+        result = bytearray(content)
+        for bit in flips:
+            result[bit // 8] ^= 1 << bit % 8
+        return bytes(result[:size])
+
+    return st.builds(
+        damage,
+        st.lists(st.integers(0, 8 * len(content) - 1), max_size=5),
+        st.just(None) | st.integers(0, len(content)),
+    )
+
+
+SMALL = np.random.default_rng(1).integers(0, 256, (2, 3, 4), np.uint8)
+
+
+@given(damaged(idx_bytes(SMALL)))
+@example(struct.pack(">4I", 0x0803, 0, 2**32 - 1, 2**32 - 1))
+@example(struct.pack(">4I", 0x0803, 2**32 - 1, 2**32 - 1, 2**32 - 1))
+def test_any_damage_to_an_idx_file_is_a_data_file_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "damaged-idx3-ubyte"
+    path.write_bytes(content)
+    try:
+        array = _parse_idx(path, axes=3)
+    except DataFileError as error:
+        assert path.name in str(error)  # noqa: PT017
+    else:
+        assert array.dtype == np.uint8
+        assert array.ndim == 3
+        assert array.tobytes() == content[16:]
+
+
+@given(damaged(gzip.compress(idx_bytes(SMALL), mtime=0)))
+def test_any_damage_to_a_gzip_file_is_a_data_file_error_or_harmless(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "damaged-idx3-ubyte.gz"
+    path.write_bytes(content)
+    try:
+        array = _parse_idx(path, axes=3)
+    except DataFileError as error:
+        assert path.name in str(error)  # noqa: PT017
+    else:
+        np.testing.assert_array_equal(array, SMALL, strict=True)
+
+
+@pytest.fixture(scope="module")
+def small_archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("archive") / "small.npz"
+    arrays = dict.fromkeys(MD5, np.arange(12, dtype=np.uint8))
+    np.savez_compressed(path, **arrays)
+    return path.read_bytes()
+
+
+def test_undamaged_archive_is_read(tmp_path, small_archive):
+    (tmp_path / "mnist.npz").write_bytes(small_archive)
+    arrays = _read_packaged(tmp_path / "mnist.npz")
+    assert set(arrays) == set(IDX_FILES)
+    np.testing.assert_array_equal(arrays["test_labels"].array, np.arange(12))
+
+
+def test_missing_archive_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"mnist\.npz"):
+        _read_packaged(tmp_path / "mnist.npz")
+
+
+def in_directory_entry(content, offset, value):
+    """Change a byte of the archive's first central directory entry."""
+    content = bytearray(content)
+    content[content.index(b"PK\x01\x02") + offset] = value
+    return bytes(content)
+
+
+def as_npy(_):
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\0"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"no archive",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content.replace(b"y_test", b"y_tset"),
+        lambda content: content[:60] + bytes(20) + content[80:],
+        lambda content: in_directory_entry(content, 8, 1),  # encrypted
+        lambda content: in_directory_entry(content, 10, 99),  # unknown compression
+        as_npy,
+    ],
+    ids=["empty", "text", "half", "last", "name", "middle", "encrypted", "method", "npy"],
+)
+def test_damaged_archive_is_named(tmp_path, small_archive, damage):
+    path = tmp_path / "mnist.npz"
+    path.write_bytes(damage(small_archive))
+    with pytest.raises(DataFileError, match=r"mnist\.npz is damaged"):
+        _read_packaged(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((28, 28, 1)), r"\(28, 28, 1\), expected \(n, height, width, channels\)"),
+        (np.zeros((1, 1, 28, 28, 1)), r"\(1, 1, 28, 28, 1\), expected"),
+        (np.float32(0.5), r"\(\), expected"),
+        (np.zeros((0, 28, 28, 1)), "empty"),
+        (np.zeros((1, 0, 28, 1)), "empty"),
+        (np.zeros((1, 2, 2, 1), np.uint8), "uint8.*divide bytes by 255"),
+        (np.zeros((1, 2, 2, 1), int), "int64"),
+        (np.zeros((1, 2, 2, 1), bool), "bool"),
+        (np.zeros((1, 2, 2, 1), complex), "complex128"),
+        (np.full((1, 2, 2, 1), "0.5"), "dtype <U3"),
+        (np.full((1, 2, 2, 1), None), "object"),
+        (np.array([0.5, np.nan]).reshape(1, 2, 1, 1), "NaN"),
+        (np.array([0.5, 2.0, np.nan]).reshape(1, 3, 1, 1), "NaN"),
+        (np.array([0.5, 1.001]).reshape(1, 2, 1, 1), r"\[0\.5, 1\.001\], expected \[0, 1\]"),
+        (np.array([-0.001, 0.5]).reshape(1, 2, 1, 1), r"\[-0\.001, 0\.5\], expected \[0, 1\]"),
+        (np.array([0.5, np.inf]).reshape(1, 2, 1, 1), "inf"),
+        (np.array([0.5, -np.inf]).reshape(1, 2, 1, 1), "inf"),
+    ],
+)
+def test_check_images_says_what_is_wrong(images, message):
+    with pytest.raises(ValueError, match=message):
+        check_images(images)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 3), (28, 27, 1), (14, 14, 1)])
+def test_check_images_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"expected \(n, 28, 28, 1\)"):
+        check_images(np.zeros((2, *shape), np.float32), (28, 28, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_check_images_returns_other_floats_as_float32(dtype):
+    images = np.array([0, 0.25, 0.5, 1], dtype).reshape(1, 2, 2, 1)
+    checked = check_images(images, (2, 2, 1))
+    np.testing.assert_array_equal(checked, images.astype(np.float32), strict=True)
+
+
+def test_check_images_takes_nested_lists():
+    np.testing.assert_array_equal(
+        check_images([[[[0.0], [1.0]]]]), np.array([[[[0], [1]]]], np.float32), strict=True
+    )
+
+
+def test_check_images_does_not_copy_float32():
+    images = np.zeros((2, 4, 4, 1), np.float32)
+    assert check_images(images) is images

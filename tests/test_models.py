@@ -1,0 +1,279 @@
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+import cae_lessons as cae
+from cae_lessons.models import gives_logits
+
+SHAPES = {
+    "image": (None, 28, 28, 1),
+    "convolution_1": (None, 14, 14, 16),
+    "code": (None, 7, 7, 32),
+    "transposed_convolution_1": (None, 14, 14, 16),
+    "reconstruction": (None, 28, 28, 1),
+}
+
+
+def kernels(model):
+    return [layer.kernel.numpy() for layer in model.layers[1:]]
+
+
+def randomized(model, seed=0):
+    """Give `model` weights of which none is special, and return it."""
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(0, 0.2, w.shape).astype(np.float32) for w in model.get_weights()])
+    return model
+
+
+def test_layers_and_shapes():
+    model = cae.strided_autoencoder()
+    assert {layer.name: layer.output.shape for layer in model.layers} == SHAPES
+    assert model.name == "strided_autoencoder"
+
+
+@pytest.mark.parametrize(("decoder_bias", "biases"), [(False, 16 + 32), (True, 16 + 32 + 16 + 1)])
+def test_parameters_by_hand(decoder_bias, biases):
+    taps = 5 * 5 * (1 * 16 + 16 * 32 + 32 * 16 + 16 * 1)
+    assert cae.strided_autoencoder(decoder_bias=decoder_bias).count_params() == taps + biases
+
+
+@pytest.mark.parametrize("hidden", ["relu", "sigmoid"])
+@pytest.mark.parametrize("output", ["relu", "sigmoid", "linear", "logits"])
+def test_forward_pass_equals_numpy_loops(hidden, output):
+    model = randomized(cae.strided_autoencoder(hidden=hidden, output=output))
+    image = np.random.default_rng(1).random((28, 28, 1))
+    expected = reference.strided_autoencoder(image, model.get_weights(), hidden, output)
+    result = model(image[np.newaxis].astype(np.float32)).numpy()[0]
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (7, 5), (8, 12), (1, 1), (4, 9), (2, 3)])
+def test_layers_equal_numpy_loops_on_any_size(size):
+    model = randomized(cae.strided_autoencoder())
+    image = np.random.default_rng(2).random((*size, 1))
+    x = image[np.newaxis].astype(np.float32)
+    for layer in model.layers[1:]:
+        x = layer(x)
+    expected = reference.strided_autoencoder(image, model.get_weights())
+    np.testing.assert_allclose(x[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_decoder_bias_is_added():
+    model = randomized(cae.strided_autoencoder(output="linear", decoder_bias=True))
+    image = np.random.default_rng(3).random((28, 28, 1))
+    *kernels_and_biases, kernel_3, bias_3, kernel_4, bias_4 = model.get_weights()
+    x = image
+    for kernel, bias in zip(kernels_and_biases[::2], kernels_and_biases[1::2], strict=True):
+        x = reference.relu(reference.convolution(x, kernel, 2) + bias)
+    x = reference.relu(reference.transposed_convolution(x, kernel_3, 2) + bias_3)
+    x = reference.transposed_convolution(x, kernel_4, 2) + bias_4
+    result = model(image[np.newaxis].astype(np.float32)).numpy()[0]
+    np.testing.assert_allclose(result, x, rtol=1e-4, atol=1e-5)
+
+
+def test_hand_made_weights_copy_the_image(digits):
+    model = cae.strided_autoencoder()
+    model.set_weights(reference.copying_weights())
+    images = digits.test.images[:50]
+    np.testing.assert_array_equal(model(images).numpy(), images)
+
+
+@pytest.mark.parametrize(
+    ("name", "adjoint_name", "shape"),
+    [
+        ("convolution_1", "reconstruction", (28, 28, 1)),
+        ("code", "transposed_convolution_1", (14, 14, 16)),
+        ("convolution_1", "reconstruction", (6, 10, 1)),
+    ],
+)
+def test_transposed_convolution_is_the_adjoint(name, adjoint_name, shape):
+    # Without biases, and with all numbers positive, relu does nothing.
+    model = cae.strided_autoencoder()
+    layer, adjoint = model.get_layer(name), model.get_layer(adjoint_name)
+    rng = np.random.default_rng(4)
+    kernel = rng.random(layer.kernel.shape)
+    layer.set_weights([kernel, np.zeros(layer.filters)])
+    adjoint.set_weights([kernel])
+    x = rng.random((3, *shape)).astype(np.float32)
+    forward = layer(x).numpy()
+    y = rng.random(forward.shape).astype(np.float32)
+    inner = np.sum(forward.astype(float) * y)
+    assert inner == pytest.approx(np.sum(adjoint(y).numpy().astype(float) * x), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "output"), [("relu", "relu"), ("sigmoid", "sigmoid"), ("relu", "linear")]
+)
+def test_gradient_equals_finite_differences_of_the_loops(hidden, output):
+    model = randomized(cae.strided_autoencoder(hidden=hidden, output=output))
+    rng = np.random.default_rng(5)
+    image, target = rng.random((2, 28, 28, 1))
+    with tf.GradientTape() as tape:
+        result = model(image[np.newaxis].astype(np.float32))[0]
+        loss = tf.reduce_mean(tf.square(result - target.astype(np.float32)))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    weights = [weight.astype(float) for weight in model.get_weights()]
+
+    def reference_loss(index, change):
+        changed = [*weights[:index], weights[index] + change, *weights[index + 1 :]]
+        picture = reference.strided_autoencoder(image, changed, hidden, output)
+        return np.mean((picture - target) ** 2)
+
+    for index, gradient in enumerate(gradients):
+        direction = np.sign(gradient) * rng.random(gradient.shape)  # no sum that cancels
+        step = 1e-6 * direction
+        slope = (reference_loss(index, step) - reference_loss(index, -step)) / 2e-6
+        assert slope > 0
+        assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-3)
+
+
+@pytest.mark.parametrize("hidden", ["relu", "sigmoid"])
+def test_hidden_is_the_decoders_activation(hidden):
+    model = cae.strided_autoencoder(hidden=hidden)
+    activations = [layer.activation.__name__ for layer in model.layers[1:]]
+    assert activations == ["relu", "relu", hidden, "relu"]
+
+
+@pytest.mark.parametrize(
+    ("output", "activation", "name"),
+    [
+        ("relu", "relu", "reconstruction"),
+        ("sigmoid", "sigmoid", "reconstruction"),
+        ("linear", "linear", "reconstruction"),
+        ("logits", "linear", "logits"),
+    ],
+)
+def test_output_is_the_last_activation(output, activation, name):
+    model = cae.strided_autoencoder(output=output)
+    assert model.layers[-1].activation.__name__ == activation
+    assert model.layers[-1].name == name
+    assert gives_logits(model) == (output == "logits")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"hidden": "tanh"}, "hidden='tanh'.*'relu', 'sigmoid'"),
+        ({"hidden": "linear"}, "hidden='linear'.*'relu', 'sigmoid'"),
+        ({"hidden": None}, "hidden=None.*'relu', 'sigmoid'"),
+        ({"output": "softmax"}, "output='softmax'.*'relu', 'sigmoid', 'linear', 'logits'"),
+        ({"output": ["relu"]}, "output=.*'relu', 'sigmoid', 'linear', 'logits'"),
+    ],
+)
+def test_other_options_name_the_allowed_ones(option, message):
+    with pytest.raises(ValueError, match=message):
+        cae.strided_autoencoder(**option)
+
+
+def test_options_are_keywords():
+    with pytest.raises(TypeError):
+        cae.strided_autoencoder("relu")
+
+
+def test_same_seed_same_weights():
+    first, second, other = (cae.strided_autoencoder(seed=seed) for seed in (3, 3, 4))
+    for one, same, different in zip(kernels(first), kernels(second), kernels(other), strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.any(one == different)
+
+
+def test_numpy_integers_are_seeds():
+    for one, same in zip(
+        kernels(cae.strided_autoencoder(seed=np.int64(3))),
+        kernels(cae.strided_autoencoder(seed=3)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize("initializer", [None, "he_normal"])
+def test_layers_start_with_different_numbers(initializer):
+    model = cae.strided_autoencoder(kernel_initializer=initializer)
+    first, second, third, fourth = kernels(model)
+    assert first.shape == fourth.shape
+    assert second.shape == third.shape
+    assert not np.any(first == fourth)
+    assert not np.any(second == third)
+
+
+def test_neighbouring_seeds_share_no_kernel():
+    seen = [
+        kernel.flat[0]
+        for seed in range(8)
+        for kernel in kernels(cae.strided_autoencoder(seed=seed))
+    ]
+    assert len(set(seen)) == len(seen) == 32
+
+
+def test_initial_weights_are_the_articles():
+    model = cae.strided_autoencoder(decoder_bias=True)
+    numbers = np.concatenate([kernel.ravel() for kernel in kernels(model)])
+    assert np.abs(numbers).max() <= 0.2  # truncated at two standard deviations …
+    assert np.abs(numbers).max() > 0.19
+    # … which leaves 0.8796 of 0.1; 26,400 numbers tell their deviation to 0.4 %.
+    assert numbers.std() == pytest.approx(0.08796, rel=0.02)
+    assert numbers.mean() == pytest.approx(0, abs=0.003)
+    for layer in model.layers[1:]:
+        np.testing.assert_array_equal(layer.bias.numpy(), np.float32(0.1))
+
+
+def test_initializer_by_name_depends_on_the_seed():
+    first, second, other = (
+        kernels(cae.strided_autoencoder(kernel_initializer="he_normal", seed=seed))
+        for seed in (1, 1, 2)
+    )
+    for one, same, different in zip(first, second, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.any(one == different)
+    # He's deviation is the root of 2 over the fan-in.
+    assert first[1].std() == pytest.approx(np.sqrt(2 / (5 * 5 * 16)), rel=0.03)
+
+
+def test_initializers_own_seed_is_respected():
+    initializer = keras.initializers.RandomNormal(stddev=0.3, seed=7)
+    expected = keras.initializers.RandomNormal(stddev=0.3, seed=7)((5, 5, 1, 16))
+    for seed in (0, 1):
+        model = cae.strided_autoencoder(kernel_initializer=initializer, seed=seed)
+        np.testing.assert_array_equal(kernels(model)[0], expected)
+
+
+def test_initializer_without_a_seed_is_taken_as_it_is():
+    model = cae.strided_autoencoder(kernel_initializer=keras.initializers.Constant(0.25))
+    for kernel in kernels(model):
+        np.testing.assert_array_equal(kernel, 0.25)
+
+
+def test_initializer_may_be_a_function():
+    model = cae.strided_autoencoder(
+        kernel_initializer=lambda shape, dtype=None: keras.ops.full(shape, 0.5, dtype)
+    )
+    for kernel in kernels(model):
+        np.testing.assert_array_equal(kernel, 0.5)
+
+
+def test_unknown_initializer():
+    with pytest.raises(ValueError, match="nonsense"):
+        cae.strided_autoencoder(kernel_initializer="nonsense")
+
+
+def test_building_leaves_the_users_random_state_alone():
+    np.random.seed(11)
+    tf.random.set_seed(11)
+    expected = np.random.random(), float(tf.random.uniform(()))
+    np.random.seed(11)
+    tf.random.set_seed(11)
+    cae.strided_autoencoder()
+    assert (np.random.random(), float(tf.random.uniform(()))) == expected
+
+
+@pytest.mark.parametrize("output", ["relu", "logits"])
+def test_saved_model_is_the_same_model(tmp_path, output):
+    model = randomized(cae.strided_autoencoder(hidden="sigmoid", output=output, decoder_bias=True))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+    assert gives_logits(loaded) == gives_logits(model)
+    image = np.random.default_rng(6).random((2, 28, 28, 1)).astype(np.float32)
+    np.testing.assert_array_equal(cae.reconstruct(loaded, image), cae.reconstruct(model, image))
