@@ -24,18 +24,24 @@ FULL_STEPS = 5_000
 
 def fingerprint(notebook):
     """Return a digest of a notebook's code and the package's, without comments or docstrings."""
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [
+        cell.source for cell in notebook.cells if cell.cell_type == "code"
+    ]
     modules = [path.read_text() for path in sorted(PACKAGE.glob("*.py"))]
     digest = hashlib.sha256()
     for source in cells + modules:
-        digest.update(ast.dump(_without_docstrings(ast.parse(source))).encode())
+        digest.update(
+            ast.dump(_without_docstrings(ast.parse(source))).encode()
+        )
     return digest.hexdigest()
 
 
 def execute(path):
     """Run one notebook from top to bottom and save it with its outputs and its stamp."""
     notebook = nbformat.read(path, as_version=4)
-    code = fingerprint(notebook)  # of the code that runs, whatever is edited meanwhile
+    code = fingerprint(
+        notebook
+    )  # of the code that runs, whatever is edited meanwhile
     start = time.perf_counter()
     client = NotebookClient(
         notebook,
@@ -48,7 +54,9 @@ def execute(path):
     client.execute()
     seconds = time.perf_counter() - start
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # wall-clock times, different at every run
+        cell.metadata.pop(
+            "execution", None
+        )  # wall-clock times, different at every run
     notebook.metadata.cae_lessons = {
         "fingerprint": code,
         "seconds": round(seconds),
@@ -62,7 +70,10 @@ def execute(path):
 
 def main(prefixes):
     """Run the notebooks whose names start with one of the prefixes, or all."""
-    os.environ |= {"CAE_LESSONS_STEPS": str(FULL_STEPS), "TQDM_DISABLE": "1"}
+    os.environ |= {
+        "CAE_LESSONS_STEPS": str(FULL_STEPS),
+        "TQDM_DISABLE": "1",
+    }
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     paths = [
         path
@@ -70,7 +81,9 @@ def main(prefixes):
         if not prefixes or path.name.startswith(tuple(prefixes))
     ]
     if not paths:
-        sys.exit(f"no notebook in {BOOK} has a name that starts with {' or '.join(prefixes)}")
+        sys.exit(
+            f"no notebook in {BOOK} has a name that starts with {' or '.join(prefixes)}"
+        )
     for path in paths:
         print(f"{path.name} … ", end="", flush=True)
         print(f"{execute(path):.0f} s")

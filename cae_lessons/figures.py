@@ -343,8 +343,8 @@ def matrix(array, rows, columns):
         height = min(WIDTH * array.shape[0] / array.shape[1], WIDTH) + 0.7
         figure = Figure((WIDTH * 0.9, height), layout="constrained")
         axis = figure.subplots()
-        limit = np.abs(array).max()
-        axis.imshow(array, cmap="RdBu", vmin=-limit, vmax=limit)
+        limit = 2 * np.abs(array).max()  # pale colours: the numbers stay readable
+        axis.imshow(np.where(array, array, np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
         for (i, j), value in np.ndenumerate(array):
             if value:
                 axis.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)

@@ -14,7 +14,9 @@ def setup(app):
 def drop_thebe_scripts(app, pagename, templatename, context, doctree):
     """Drop the scripts whose file name or content speaks of thebe."""
     context["script_files"] = [
-        script for script in context["script_files"] if "thebe" not in _text(script)
+        script
+        for script in context["script_files"]
+        if "thebe" not in _text(script)
     ]
 
 
