@@ -1,15 +1,16 @@
 # `make book` renders the book, `make test` proves it; both set themselves up in .venv first.
 PYTHON ?= python3
 VENV := .venv
+JAX := .venv-jax
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book test lint format execute serve lock clean help
+.PHONY: book test test-jax lint format execute serve lock clean help
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
@@ -24,6 +25,14 @@ book: $(READY)  ## render the book with warnings as errors
 
 test: $(READY)  ## run the package's tests and every notebook
 	$(BIN)/python -m pytest
+
+$(JAX)/.ready: $(READY) tests/requirements-jax.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(JAX) -r tests/requirements-jax.txt
+	@touch $@
+
+test-jax: $(JAX)/.ready  ## run the layers' tests on Keras' JAX backend too
+	KERAS_BACKEND=jax PYTHONPATH=$(JAX) $(BIN)/python -m pytest tests/test_layers.py
 
 lint: $(READY)  ## check style, formatting and spelling
 	$(BIN)/ruff check .
@@ -45,4 +54,4 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt
 
 clean:  ## remove the rendered book and the virtual environment
-	rm -rf _build $(VENV)
+	rm -rf _build $(VENV) $(JAX)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from cae_lessons.mnist import check_images
+from cae_lessons.training import run_in_batches
 
 
 def activations(model, images, layer):
@@ -37,7 +38,7 @@ def activations(model, images, layer):
     output = model.get_layer(layer).output
     if isinstance(output, (list, tuple)):  # a pooling that also gives the places of its maxima
         output = output[0]
-    return keras.Model(model.inputs, output).predict(images, batch_size=500, verbose=0)
+    return run_in_batches(keras.Model(model.input, output), images)
 
 
 def dead_maps(model, images, layer="code"):
@@ -63,7 +64,7 @@ def dead_maps(model, images, layer="code"):
 
     References
     ----------
-    L. Lu, Y. Shin, Y. Su, G. E. Karniadakis, "Dying ReLU and initialization", 2020.
+    Lu, Shin, Su and Karniadakis, "Dying ReLU and initialization", 2020.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def phase_losses(pictures, images, period=4):
 
     References
     ----------
-    A. Odena, V. Dumoulin, C. Olah, "Deconvolution and checkerboard artifacts", 2016.
+    Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016.
 
     Examples
     --------

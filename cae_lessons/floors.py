@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cae_lessons.layers import corner_mask, pair
+from cae_lessons.layers import corner_mask, pair, same_margins
 from cae_lessons.mnist import check_images
 
 
@@ -93,6 +93,8 @@ def zero_fill(images, pool_size=2):
     Zero-fill leaves every pixel black but the top left of each block.  There the picture can be
     perfect; elsewhere it loses x².  So the floor is E[x² off the corners].
 
+    It is no floor for zero-filled *logits*: their sigmoid turns the zeros into ½.
+
     Parameters
     ----------
     images : array_like
@@ -150,7 +152,9 @@ def nearest(images, pool_size=2):
     0.25
     """
     images = check_images(images)
-    blocks = _blocks(images, pool_size, fill=np.nan)
+    step = pair("pool_size", pool_size)
+    margins = [(0, -size % pool) for size, pool in zip(images.shape[1:3], step, strict=True)]
+    blocks = _blocks(images, step, margins, fill=np.nan)
     means = np.nanmean(blocks, axis=(2, 4), keepdims=True)
     return float(np.nanmean(np.square(blocks - means)))
 
@@ -172,6 +176,7 @@ def argmax(images, pool_size=2):
     -------
     float
         The mean squared error of the images with all but each block's brightest pixel black.
+        Blocks that overhang the image do so as in `layers.MaxPoolingWithArgmax2D`.
 
     Raises
     ------
@@ -184,9 +189,11 @@ def argmax(images, pool_size=2):
     0.0625
     """
     images = check_images(images)
-    squares = np.square(_blocks(images, pool_size, fill=0))
-    missed = squares.sum() - squares.max(axis=(2, 4)).sum()
-    return float(missed / images.size)
+    step = pair("pool_size", pool_size)
+    margins = [same_margins(*axis) for axis in zip(images.shape[1:3], step, strict=True)]
+    squares = np.square(_blocks(images, step, margins, fill=0))
+    in_block = np.moveaxis(squares, (2, 4), (-2, -1)).reshape(-1, step[0] * step[1])
+    return float(np.sort(in_block)[:, :-1].sum() / images.size)
 
 
 def cross_entropy(images, lowest=0.0, highest=1.0):
@@ -333,11 +340,9 @@ def _times_log(weight, probability):
         return np.where(weight == 0, 0, -weight * np.log(probability))
 
 
-def _blocks(images, pool_size, fill):
+def _blocks(images, step, margins, fill):
     """Cut images into blocks: (n, rows, pool height, columns, pool width, channels)."""
-    step = pair("pool_size", pool_size)
-    count, *size, channels = images.shape
-    margins = [(0, -length % pool) for length, pool in zip(size, step, strict=True)]
-    padded = np.pad(images.astype(np.float64), [(0, 0), *margins, (0, 0)], constant_values=fill)
-    rows, columns = (length // pool for length, pool in zip(padded.shape[1:3], step, strict=True))
-    return padded.reshape(count, rows, step[0], columns, step[1], channels)
+    padding = [(0, 0), *margins, (0, 0)]
+    padded = np.pad(images.astype(np.float64), padding, constant_values=fill)
+    count, height, width, channels = padded.shape
+    return padded.reshape(count, height // step[0], step[0], width // step[1], step[1], channels)

@@ -160,7 +160,7 @@ class MaxPoolingWithArgmax2D(_BlockLayer):
 
     References
     ----------
-    M. D. Zeiler, G. W. Taylor, R. Fergus, "Adaptive deconvolutional networks for mid and high
+    Zeiler, Taylor and Fergus, "Adaptive deconvolutional networks for mid and high
     level feature learning", 2011, whose "switches" are these indices.
 
     Examples
@@ -177,7 +177,7 @@ class MaxPoolingWithArgmax2D(_BlockLayer):
         """Pool `x`."""
         _, height, width, channels = _image_shape("x", x.shape)
         rows, columns = self.pool_size
-        margins = [(0, 0), _same_margins(height, rows), _same_margins(width, columns), (0, 0)]
+        margins = [(0, 0), same_margins(height, rows), same_margins(width, columns), (0, 0)]
         x = ops.cast(x, self.compute_dtype)
         if any(map(any, margins)):
             x = ops.pad(x, margins, constant_values=-np.inf)
@@ -232,7 +232,7 @@ class MaxUnpooling2D(_BlockLayer):
 
     References
     ----------
-    M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", 2014.
+    Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014.
     TensorFlow issue 2169 asked for this layer.
 
     Examples
@@ -305,7 +305,7 @@ class ZeroFillUnpooling2D(_BlockLayer):
 
     References
     ----------
-    A. Dosovitskiy, J. T. Springenberg, T. Brox, "Learning to generate chairs with convolutional
+    Dosovitskiy, Springenberg and Brox, "Learning to generate chairs with convolutional
     neural networks", 2015.
 
     Examples
@@ -458,7 +458,7 @@ def _positions(shape):
     return np.arange(math.prod(shape), dtype="int32").reshape(shape)
 
 
-def _same_margins(size, pool_size):
+def same_margins(size, pool_size):
     """Return by how much SAME padding extends an axis before and after."""
     excess = -size % pool_size
     return excess // 2, excess - excess // 2

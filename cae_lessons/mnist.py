@@ -83,7 +83,7 @@ def load_mnist(directory=None):
 
     References
     ----------
-    Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
+    LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The autoencoders, as `keras.Model`s with named layers."""
+"""The autoencoders, each a `keras.Model` with named layers."""
 
 import functools
 import itertools
@@ -57,7 +57,7 @@ def strided_autoencoder(
 
     References
     ----------
-    The article's section 2.  V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep
+    The article's section 2.  Dumoulin and Visin, "A guide to convolution arithmetic for deep
     learning", 2016.
 
     Examples
@@ -149,7 +149,7 @@ def unpooling_autoencoder(
 
     References
     ----------
-    The article's section 3.  M. D. Zeiler, R. Fergus, "Visualizing and understanding
+    The article's section 3.  Zeiler and Fergus, "Visualizing and understanding
     convolutional networks", 2014.
 
     Examples

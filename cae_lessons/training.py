@@ -194,7 +194,7 @@ def train(
 
     References
     ----------
-    The article's section 2.  D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization",
+    The article's section 2.  Kingma and Ba, "Adam: a method for stochastic optimization",
     2015.
 
     Examples
@@ -232,6 +232,38 @@ def train(
     return TrainingRun(list(range(len(losses))), losses, seconds, settings, interrupted)
 
 
+def run_in_batches(model, images, batch_size=500):
+    """Return a model's output for many images without holding all its layers' maps at once.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one output.
+    images : numpy.ndarray
+        Shape (n, …), as the model expects them.
+    batch_size : int
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, …).
+
+    Notes
+    -----
+    Eager on purpose: `model.predict` compiles each new model first, which takes longer than
+    10,000 images do.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> run_in_batches(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")).shape
+    (2, 28, 28, 1)
+    """
+    starts = range(0, len(images), batch_size)
+    parts = [model(images[start : start + batch_size], training=False) for start in starts]
+    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+
+
 def reconstruct(model, images):
     """Return a model's pictures of the images: for a logits model, the sigmoid of its output.
 
@@ -258,7 +290,7 @@ def reconstruct(model, images):
     (2, 28, 28, 1)
     """
     images = check_images(images, model.input_shape[1:])
-    output = model.predict(images, batch_size=500, verbose=0)
+    output = run_in_batches(model, images)
     if gives_logits(model):
         output = keras.ops.convert_to_numpy(keras.ops.sigmoid(output))
     return output

@@ -298,21 +298,15 @@ def test_the_brightest_pixels_attain_their_floor(drawn):
     assert floors.argmax(images, pool_size) == pytest.approx(error(picture, images), abs=1e-9)
 
 
-argmax_blocks_defect = pytest.mark.xfail(
-    strict=True,
-    reason="floors.argmax lets all overhang be at the right and bottom; the layers halve it (SAME)",
-)
-
-
 @pytest.mark.parametrize(
     ("size", "pool_size"),
     [
         ((7, 7), 2),
         ((5, 8), 3),
         ((3, 8), (2, 4)),
-        pytest.param((7, 7), 3, marks=argmax_blocks_defect),
-        pytest.param((4, 6), 3, marks=argmax_blocks_defect),
-        pytest.param((4, 6), (2, 4), marks=argmax_blocks_defect),
+        ((7, 7), 3),
+        ((4, 6), 3),
+        ((4, 6), (2, 4)),
     ],
 )
 def test_argmax_floor_is_that_of_the_layers_where_windows_overhang(size, pool_size):
@@ -333,7 +327,6 @@ def test_unpooling_floors_are_in_order(images, pool_size):
     assert floors.constant(images) >= blocks - 1e-12
 
 
-@pytest.mark.xfail(strict=True, reason="floors.argmax is a difference of sums, even below 0")
 def test_floor_of_one_lit_pixel_a_block_is_exactly_zero():
     images = np.zeros((50, 4, 4, 1))
     images[:, ::2, ::2] = np.random.default_rng(4).random((50, 2, 2, 1))
