@@ -153,18 +153,23 @@ def test_unpooling_floor_by_hand(floor, images, pool_size, expected):
     assert floor(images, pool_size) == pytest.approx(expected, rel=1e-12)
 
 
-def block_pixels(images, pool_size):
-    """Yield the pixels of each block of each channel, the top left first."""
+def block_pixels(images, pool_size, *, centred):
+    """Yield the pixels of each block of each channel, the top left first.
+
+    Blocks overhang at the right and the bottom, or, centred, on both sides as SAME padding has it.
+    """
     rows, columns = pool_size
     count, height, width, channels = images.shape
+    first_row = -(-height % rows // 2) if centred else 0
+    first_column = -(-width % columns // 2) if centred else 0
     for n in range(count):
         for c in range(channels):
-            for top in range(0, height, rows):
-                for left in range(0, width, columns):
+            for top in range(first_row, height, rows):
+                for left in range(first_column, width, columns):
                     yield [
                         float(images[n, y, x, c])
-                        for y in range(top, min(top + rows, height))
-                        for x in range(left, min(left + columns, width))
+                        for y in range(max(top, 0), min(top + rows, height))
+                        for x in range(max(left, 0), min(left + columns, width))
                     ]
 
 
@@ -183,7 +188,8 @@ def loss_of_a_block(floor, pixels):
 def test_unpooling_floor_equals_a_plain_loop(floor, pool_size, shape):
     images = np.random.default_rng(sum(shape)).random(shape).astype(np.float32)
     size = pool_size if isinstance(pool_size, tuple) else (pool_size, pool_size)
-    losses = [loss_of_a_block(floor, pixels) for pixels in block_pixels(images, size)]
+    blocks = block_pixels(images, size, centred=floor is floors.argmax)
+    losses = [loss_of_a_block(floor, pixels) for pixels in blocks]
     assert floor(images, pool_size) == pytest.approx(
         sum(losses) / images.size, rel=1e-10, abs=1e-15
     )
