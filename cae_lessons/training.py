@@ -17,6 +17,9 @@ from cae_lessons.mnist import check_images
 from cae_lessons.models import gives_logits
 
 LOSSES = ("mse", "bce")
+# TensorFlow 1's.  Keras' own is ten times larger, and the gradients of a mean over all pixels are
+# small enough to feel it.
+EPSILON = 1e-8
 ARTICLE_STEPS = 5_000
 # One call of the compiled loop.  Longer calls are no faster, and Ctrl-C waits for the end of one.
 STEPS_PER_CALL = 25
@@ -168,7 +171,7 @@ def train(
         CAE_LESSONS_STEPS says otherwise.
     batch_size : int
     learning_rate : float
-        Adam's.
+        Adam's; its other settings are TensorFlow 1's, ε = 1e-8 among them.
     loss : {"mse", "bce"}
         Mean squared error or binary cross-entropy.  Where the last layer is named `logits`, the
         mean squared error is that of the output's sigmoid, and the cross-entropy takes the
@@ -219,7 +222,7 @@ def train(
     settings["learning_rate"] = float(learning_rate)
     batches = _batches(len(images), settings["steps"], settings["batch_size"], seed)
     history = tf.Variable(tf.zeros(len(batches)))
-    optimizer = keras.optimizers.Adam(settings["learning_rate"])
+    optimizer = keras.optimizers.Adam(settings["learning_rate"], epsilon=EPSILON)
     train_steps = _compiled_loop(
         model, optimizer, tf.constant(images), _loss_function(model, loss), history
     )
