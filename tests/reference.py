@@ -91,7 +91,7 @@ def copying_weights():
 class Adam:
     """Kingma and Ba's algorithm 1, with the ε of the paper's efficient form."""
 
-    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
         self.learning_rate, self.epsilon = learning_rate, epsilon
         self.beta_1, self.beta_2 = beta_1, beta_2
         self.time, self.first, self.second = 0, {}, {}

@@ -177,6 +177,24 @@ def test_training_is_kingma_and_bas_adam(few, calls, learning_rate):
         np.testing.assert_allclose(result, expected, atol=0.001 * learning_rate)
 
 
+def test_first_step_is_that_of_tensorflow_1(digits):
+    # Keras' own epsilon, ten times larger, would leave half of the weights over 0.0001 apart.
+    images = digits.train.images[:60]
+    model, twin = cae.strided_autoencoder(), cae.strided_autoencoder()
+    quick(model, images, steps=1, batch_size=60)
+    variables = [variable.value for variable in twin.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(twin(images) - images))
+    gradients = tape.gradient(loss, variables)
+    optimizer = tf.compat.v1.train.AdamOptimizer(0.01)
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    apart = [
+        np.abs(a - b).ravel() > 1e-4
+        for a, b in zip(model.get_weights(), twin.get_weights(), strict=True)
+    ]
+    assert np.mean(np.concatenate(apart)) < 0.01
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
