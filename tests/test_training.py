@@ -519,7 +519,8 @@ class Recorder(NotebookClient):
         return super().process_message(message, cell, cell_index)
 
 
-def test_bar_in_a_notebook_takes_itself_back():
+def test_bar_in_a_notebook_takes_itself_back(monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)  # set where the book's notebooks are tests
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     client = Recorder(notebook, timeout=120, kernel_name="python3")
     client.shown = []
