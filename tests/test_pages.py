@@ -63,15 +63,12 @@ def browser(browser_path):
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visit(browser, address):
-    """Open a page; return it with the list of what went wrong while it loaded."""
-    contexts = []
+    """Open a page and note what goes wrong while it loads."""
 
-    def open_page(path, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
+    def open_page(path):
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         page.complaints = []
         page.on("console", lambda message: _note_console(page, message))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -80,9 +77,15 @@ def visit(browser, address):
         page.goto(f"{address}/{path}", wait_until="networkidle")
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, visit):
+    """One page of the book, loaded once for the tests that leave it as it is."""
+    page = visit(request.param)
+    yield page
+    page.close()
 
 
 def _note_console(page, message):
@@ -100,36 +103,42 @@ def _note_failure(page, response):
         page.complaints.append(f"{response.status}: {response.url}")
 
 
+def test_page_loads_cleanly(page):
+    assert page.complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("path", PAGES)
-def test_page_loads_cleanly_and_needs_no_sideways_scroll(visit, path, width, scheme):
-    page = visit(path, width, scheme)
-    assert page.complaints == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_page_fits_and_follows_the_readers_theme(page, width, scheme):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.reload()  # as a reader's device loads it
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.complaints == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_image_has_alt_text_and_loads(visit, path):
+def test_every_image_has_alt_text_and_loads(page):
     images = "[...document.querySelectorAll('article img')]"
-    page = visit(path)
     assert page.evaluate(f"{images}.filter(i => !i.alt).map(i => i.src)") == []
     page.evaluate(f"{images}.forEach(i => i.loading = 'eager')")
     page.wait_for_load_state("networkidle")
     assert page.evaluate(f"{images}.filter(i => !i.naturalWidth).map(i => i.src)") == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_internal_link_resolves(visit, html, path):
-    links = visit(path).eval_on_selector_all("a[href]", "all => all.map(a => a.href.split('?')[0])")
-    origin = "/".join(links[0].split("/")[:3])
+def test_every_internal_link_resolves(page, html):
+    links = page.eval_on_selector_all("a[href]", "all => all.map(a => a.href.split('?')[0])")
+    origin = "/".join(page.url.split("/")[:3])
     for link in {link for link in links if link.startswith(origin)}:
         target, _, anchor = link.removeprefix(origin + "/").partition("#")
         file = html / (target or "index.html")
         assert file.is_file(), link
         if anchor and file.suffix == ".html":
             assert f'id="{anchor}"' in file.read_text(), link
+
+
+def test_every_formula_is_set(page):
+    assert page.locator(".math").count() == page.locator(".math mjx-container").count()
 
 
 @pytest.mark.parametrize("path", NOTEBOOK_PAGES)
@@ -141,12 +150,6 @@ def test_solutions_are_folded_and_unfold(visit, path):
     assert not body.is_visible()
     solutions.first.locator("button, summary").first.click()
     body.wait_for(state="visible")
-
-
-@pytest.mark.parametrize("path", NOTEBOOK_PAGES)
-def test_formulas_are_set(visit, path):
-    page = visit(path)
-    assert page.locator(".math").count() == page.locator(".math mjx-container").count()
 
 
 def test_animation_plays_and_follows_the_slider(visit):
