@@ -137,6 +137,12 @@ def test_every_internal_link_resolves(page, html):
             assert f'id="{anchor}"' in file.read_text(), link
 
 
+def test_every_table_fits_its_column(page):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    hidden = "all => all.filter(t => t.scrollWidth > t.clientWidth + 1).length"
+    assert page.eval_on_selector_all(".pst-scrollable-table-container", hidden) == 0
+
+
 def test_every_formula_is_set(page):
     assert page.locator(".math").count() == page.locator(".math mjx-container").count()
 
