@@ -139,6 +139,7 @@ def test_every_internal_link_resolves(page, html):
 
 def test_every_table_fits_its_column(page):
     page.set_viewport_size({"width": 1280, "height": 900})
+    page.reload()  # the sidebars slide for a while after a change of size
     hidden = "all => all.filter(t => t.scrollWidth > t.clientWidth + 1).length"
     assert page.eval_on_selector_all(".pst-scrollable-table-container", hidden) == 0
 
