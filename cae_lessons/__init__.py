@@ -14,6 +14,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from cae_lessons import diagnosis, floors, layers, mnist, models, training
+from cae_lessons.diagnosis import diagnose
 from cae_lessons.mnist import load_mnist
 from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
 from cae_lessons.training import mean_squared_error, reconstruct, train
@@ -21,6 +22,7 @@ from cae_lessons.training import mean_squared_error, reconstruct, train
 __version__ = importlib.metadata.version("cae-lessons")
 
 __all__ = [
+    "diagnose",
     "diagnosis",
     "figures",
     "floors",
@@ -31,6 +33,7 @@ __all__ = [
     "models",
     "reconstruct",
     "strided_autoencoder",
+    "study",
     "train",
     "training",
     "unpooling_autoencoder",
@@ -38,7 +41,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Import `figures` at its first use: Matplotlib is slow to import, and training needs none."""
-    if name == "figures":
-        return importlib.import_module("cae_lessons.figures")
+    """Import `figures` and `study` at their first use: what they need is slow to import."""
+    if name in ("figures", "study"):
+        return importlib.import_module(f"cae_lessons.{name}")
     raise AttributeError(f"module 'cae_lessons' has no attribute {name!r}")

@@ -1,10 +1,219 @@
-"""What a run is stuck on: dead maps and dead output phases."""
+"""What a run is stuck on: the picture behind a loss; dead maps, dead phases, saturated units."""
+
+import numbers
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from cae_lessons import floors
+from cae_lessons.layers import ZeroFillUnpooling2D, corner_mask
 from cae_lessons.mnist import check_images
-from cae_lessons.training import run_in_batches
+from cae_lessons.models import gives_logits
+from cae_lessons.training import LOSSES, output_activation, reconstruct, run_in_batches
+
+SATURATED = 0.01  # the slope s (1 − s) of a sigmoid below which hardly any gradient passes
+SAME_PICTURE = 1e-3  # the pictures' variance over that of the images
+
+
+@dataclass(frozen=True)
+class LossDiagnosis:
+    """The degenerate pictures whose loss lies nearest to a given one.
+
+    Attributes
+    ----------
+    loss : float
+        The loss that was asked about.
+    verdict : str
+        The name of the picture whose loss is nearest.
+    distance : float
+        The loss minus that picture's.
+    known : dict of str to float
+        All the losses compared with, the nearest first.
+    """
+
+    loss: float
+    verdict: str
+    distance: float
+    known: dict
+
+    def __str__(self):
+        """Return the verdict, and the three nearest losses."""
+        nearest = [
+            f"  {value:.6f}  {self.loss - value:+.6f}  {name}"
+            for name, value in list(self.known.items())[:3]
+        ]
+        return "\n".join([f"{self.loss:.6f} is nearest to: {self.verdict}", *nearest])
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class ModelDiagnosis:
+    """What is dead in a model.
+
+    Attributes
+    ----------
+    verdict : {"trained", "partly dead", "collapsed"}
+        Collapsed: one picture for all images, or nowhere better than black.  Partly dead: some
+        output phase is hardly better than black.  Trained: neither; dead maps may well be among
+        its layers.
+    picture : LossDiagnosis
+        The degenerate picture that the model's mean squared error belongs to.
+    variation : float
+        The variance of the pictures from image to image, over that of the images.
+    dead_phases : numpy.ndarray
+        bool, shape (4, 4), less where 4 divides not height and width; without those that the
+        decoder leaves black by design.
+    dead_maps : dict of str to numpy.ndarray
+        For each relu layer, which of its maps are 0 everywhere for every image.
+    dead_units : dict of str to float
+        For each relu layer, the share of its units (places in its maps) that are 0 for every
+        image.
+    saturated : dict of str to float
+        For each hidden sigmoid layer, the share of its outputs where the sigmoid's slope is below
+        0.01.  For the picture of a sigmoid or of logits, the share of its pixels that are so and
+        wrong by more than ½: those that should move and can't.
+    since : int or None
+        The step from which the loss stayed where it ended; None where it was still falling, or
+        no run was given.
+    """
+
+    verdict: str
+    picture: LossDiagnosis
+    variation: float
+    dead_phases: np.ndarray
+    dead_maps: dict
+    dead_units: dict
+    saturated: dict
+    since: int | None = None
+
+    def __str__(self):
+        """Return one line a finding."""
+        lines = [f"{self.verdict}; mean squared error {self.picture}"]
+        if self.since is not None:
+            lines.append(f"the loss stays there since step {self.since:,}")
+        lines.append(f"pictures vary {self.variation:.2%} as much as the images")
+        lines.append(f"dead output phases: {self.dead_phases.sum()} of {self.dead_phases.size}")
+        for layer, dead in self.dead_maps.items():
+            units = self.dead_units[layer]
+            lines.append(f"{layer}: {dead.sum()} of {dead.size} maps dead, {units:.0%} of units")
+        lines += [f"{layer}: {share:.0%} saturated" for layer, share in self.saturated.items()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def diagnose(subject, images, *, loss="mse", run=None):
+    """Say what a loss, or a model, is stuck on.
+
+    Parameters
+    ----------
+    subject : float or keras.Model
+        A loss over the images, or a model that gives pictures of them.
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+    loss : {"mse", "bce"}
+        Of what kind a given loss is: mean squared error, or binary cross-entropy in nats.
+    run : TrainingRun, optional
+        The model's training, to say since when its loss is where it is.
+
+    Returns
+    -------
+    LossDiagnosis or ModelDiagnosis
+        Prints as a short report.
+
+    Raises
+    ------
+    ValueError
+        The images are none, the model doesn't take them, `loss` is no such kind, the subject is
+        a number that no loss can be, or the model's pictures are no numbers.
+    TypeError
+        The subject is neither a number nor a model.
+
+    Notes
+    -----
+    A loss over a batch of 60 is off by a tenth or so from that over all images: ask with the
+    images that the loss was measured on, or with a mean over many steps.
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 8, 8, 1))
+    >>> images[:, ::4, ::4] = 1
+    >>> diagnose(1 / 16, images).verdict
+    'all black'
+    """
+    if isinstance(subject, numbers.Real):
+        return _diagnose_loss(float(subject), images, loss)
+    if isinstance(subject, keras.Model):
+        return _diagnose_model(subject, images, run)
+    raise TypeError(f"{type(subject).__name__} given, expected a loss (a number) or a keras.Model")
+
+
+def known_losses(images, loss="mse"):
+    """Return the losses of degenerate pictures of some images.
+
+    Parameters
+    ----------
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+    loss : {"mse", "bce"}
+        Mean squared error, or binary cross-entropy in nats.
+
+    Returns
+    -------
+    dict of str to float
+        The pictures' names and losses.  Dead phases are there where height and width are
+        multiples of 4.  The cross-entropy of black pictures is that of probabilities clipped
+        at 1e-7, as Keras does it.
+
+    Raises
+    ------
+    ValueError
+        `images` is no such array, or `loss` no such kind.
+
+    Examples
+    --------
+    >>> known_losses(np.full((1, 2, 2, 1), 0.5))["constant"]
+    0.0
+    """
+    images = check_images(images)
+    if loss not in LOSSES:
+        raise ValueError(f"loss={loss!r}, expected one of 'mse', 'bce'")
+    return _known_cross_entropies(images) if loss == "bce" else _known_squared_errors(images)
+
+
+def stuck_since(run, window=50, tolerance=0.1):
+    """Return the step from which a run's loss stayed where it ended.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        With the loss of every step.
+    window : int
+        Losses are averaged over this many steps: single batches differ too much.
+    tolerance : float
+        How far a mean may lie from the last one, relative to it.
+
+    Returns
+    -------
+    int or None
+        The first step of the first window that counts; None where the loss moved until the end,
+        that is, stayed for less than half of the run.
+
+    Examples
+    --------
+    >>> from cae_lessons.training import TrainingRun
+    >>> stuck_since(TrainingRun(list(range(300)), [0.2] * 100 + [0.1] * 200, 1.0, {}))
+    95
+    """
+    losses = np.asarray(run.loss)
+    if len(losses) < 2 * window:
+        return None
+    means = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+    moved = np.flatnonzero(np.abs(means - means[-1]) > tolerance * means[-1])
+    start = 0 if not len(moved) else int(moved[-1]) + 1
+    return start if start <= len(losses) // 2 else None
 
 
 def activations(model, images, layer):
@@ -157,3 +366,105 @@ def dead_phases(pictures, images, period=4):
     losses = phase_losses(pictures, images, period)
     black = phase_losses(np.zeros_like(images), images, period)
     return losses > 0.95 * black
+
+
+def _known_squared_errors(images):
+    black = floors.all_black(images)
+    known = {
+        "perfect": 0.0,
+        "all black": black,
+        "all white": floors.all_black(1 - images),
+        "all ½": float(np.mean(np.square(images - 0.5, dtype=np.float64))),
+        "constant": floors.constant(images),
+        "mean image": floors.mean_image(images),
+        "best zero-fill": floors.zero_fill(images),
+        "best nearest": floors.nearest(images),
+        "best argmax": floors.argmax(images),
+    }
+    if not any(size % 4 for size in images.shape[1:3]):
+        known |= {f"{count} of 16 phases black": count / 16 * black for count in range(1, 16)}
+    return known
+
+
+def _known_cross_entropies(images):
+    mean = np.full((1, 1, 1, 1), images.mean(dtype=np.float64))
+    return {
+        "perfect": floors.cross_entropy(images),
+        "all black": floors.cross_entropy(images, 1e-7, 1e-7),
+        "all white": floors.cross_entropy(images, 1 - 1e-7, 1 - 1e-7),
+        "all ½": floors.cross_entropy(images, 0.5, 0.5),
+        "constant": floors.cross_entropy(mean),
+        "mean image": floors.cross_entropy(images.mean(axis=0, keepdims=True, dtype=np.float64)),
+        "relu as logits": floors.cross_entropy_relu_logits(images),
+        "double sigmoid": floors.cross_entropy_double_sigmoid(images),
+    }
+
+
+def _diagnose_loss(value, images, loss):
+    if not 0 <= value < np.inf:
+        raise ValueError(f"the loss is {value}, expected a number of 0 or more")
+    known = known_losses(images, loss)
+    known = dict(sorted(known.items(), key=lambda item: abs(item[1] - value)))
+    verdict = next(iter(known))
+    return LossDiagnosis(value, verdict, value - known[verdict], known)
+
+
+def _diagnose_model(model, images, run):
+    images = check_images(images, model.input_shape[1:])
+    pictures = reconstruct(model, images)
+    if not np.isfinite(pictures).all():
+        raise ValueError("the model's pictures hold NaN or infinity: its training diverged")
+    error = float(np.mean(np.square(pictures - images, dtype=np.float64)))
+    spread = floors.mean_image(images)
+    variation = float(np.mean(np.var(pictures, axis=0, dtype=np.float64)) / max(spread, 1e-12))
+    period = next(n for n in (4, 2, 1) if not any(size % n for size in images.shape[1:3]))
+    drawn = _drawn_phases(model, period)
+    dead = dead_phases(pictures, images, period) & drawn
+    collapsed = variation < SAME_PICTURE or dead.sum() == drawn.sum()
+    return ModelDiagnosis(
+        verdict="collapsed" if collapsed else "partly dead" if dead.any() else "trained",
+        picture=_diagnose_loss(error, images, "mse"),
+        variation=variation,
+        dead_phases=dead,
+        **_dead_relus(model, images),
+        saturated=_saturated(model, images, pictures),
+        since=None if run is None else stuck_since(run),
+    )
+
+
+def _drawn_phases(model, period):
+    """Return the phases that the decoder can draw at all: zero-fill leaves the others black."""
+    last = model.layers[-1]
+    if isinstance(last, ZeroFillUnpooling2D):
+        return corner_mask(period, last.pool_size)[:, :, 0]
+    return np.ones((period, period), bool)
+
+
+def _layers_with(model, activation):
+    function = keras.activations.get(activation)
+    return [layer.name for layer in model.layers if getattr(layer, "activation", None) is function]
+
+
+def _dead_relus(model, images):
+    alive = {
+        layer: activations(model, images, layer).max(axis=0) > 0
+        for layer in _layers_with(model, "relu")
+    }
+    return {
+        "dead_maps": {layer: ~units.any(axis=(0, 1)) for layer, units in alive.items()},
+        "dead_units": {layer: float(1 - units.mean()) for layer, units in alive.items()},
+    }
+
+
+def _saturated(model, images, pictures):
+    last = output_activation(model)
+    layers = _layers_with(model, "sigmoid")
+    hidden = layers[:-1] if last == "sigmoid" else layers
+    shares = {layer: _flat(activations(model, images, layer)).mean() for layer in hidden}
+    if last == "sigmoid" or gives_logits(model):
+        shares["picture"] = (_flat(pictures) & (np.abs(pictures - images) > 0.5)).mean()
+    return {layer: float(share) for layer, share in shares.items()}
+
+
+def _flat(values):
+    return values * (1 - values) < SATURATED

@@ -328,6 +328,28 @@ def mean_squared_error(model, images):
     return float(np.mean(np.square(difference, dtype=np.float64)))
 
 
+def output_activation(model):
+    """Name the last activation on the way to the output: an unpooling layer has none.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from cae_lessons import unpooling_autoencoder
+    >>> output_activation(unpooling_autoencoder("nearest"))
+    'sigmoid'
+    """
+    activations = [getattr(layer, "activation", None) for layer in model.layers]
+    last = next((activation for activation in reversed(activations) if activation), None)
+    return getattr(last, "__name__", type(last).__name__)
+
+
 def _check_settings(settings, model):
     for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
         value = settings[name]
@@ -345,19 +367,12 @@ def _check_settings(settings, model):
             f"the model makes {model.output_shape[1:]} of {model.input_shape[1:]}: an autoencoder "
             "gives back the shape of its input"
         )
-    activation = _output_activation(model)
+    activation = output_activation(model)
     if settings["loss"] == "bce" and not gives_logits(model) and activation != "sigmoid":
         raise ValueError(
             f"loss='bce' needs probabilities, but the output activation is {activation}: "
             "end the model in a sigmoid, or name its last layer 'logits'"
         )
-
-
-def _output_activation(model):
-    """Name the last activation on the way to the output: an unpooling layer has none."""
-    activations = [getattr(layer, "activation", None) for layer in model.layers]
-    last = next((activation for activation in reversed(activations) if activation), None)
-    return getattr(last, "__name__", type(last).__name__)
 
 
 def _loss_function(model, loss):
