@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book test test-jax lint format execute serve lock clean help
+.PHONY: book test test-jax lint format execute study serve lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -46,11 +46,14 @@ format: $(READY)  ## mend style and formatting
 execute: $(READY)  ## run all notebooks at full length and write their outputs back
 	$(BIN)/python book/execute.py
 
+study: $(READY)  ## run what is missing of the study (CHECK=1: run a few runs again and compare)
+	$(BIN)/python -m cae_lessons.study --out cae_lessons/study_records.jsonl $(if $(CHECK),--check)
+
 serve: book  ## show the book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
-	uv pip compile --universal --upgrade --python-version 3.11 --extra book --extra test \
+	uv pip compile --universal --upgrade --python-version 3.11 --extra book --extra study --extra test \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt
 
 clean:  ## remove the rendered book and the virtual environment

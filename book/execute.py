@@ -23,13 +23,20 @@ FULL_STEPS = 5_000
 
 
 def fingerprint(notebook):
-    """Return a digest of a notebook's code and the package's, without comments or docstrings."""
+    """Return a digest of a notebook's code and the package's, without comments or docstrings.
+
+    The study and its records count for those notebooks only that read them.
+    """
     cells = [
         cell.source for cell in notebook.cells if cell.cell_type == "code"
     ]
-    modules = [path.read_text() for path in sorted(PACKAGE.glob("*.py"))]
+    modules = set(PACKAGE.glob("*.py"))
     digest = hashlib.sha256()
-    for source in cells + modules:
+    if any("cae.study" in cell for cell in cells):
+        digest.update((PACKAGE / "study_records.jsonl").read_bytes())
+    else:
+        modules.remove(PACKAGE / "study.py")
+    for source in cells + [path.read_text() for path in sorted(modules)]:
         digest.update(
             ast.dump(_without_docstrings(ast.parse(source))).encode()
         )

@@ -5,12 +5,19 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from cae_lessons import floors
 from cae_lessons.layers import ZeroFillUnpooling2D, corner_mask
 from cae_lessons.mnist import check_images
 from cae_lessons.models import gives_logits
-from cae_lessons.training import LOSSES, output_activation, reconstruct, run_in_batches
+from cae_lessons.training import (
+    LOSSES,
+    loss_of,
+    output_activation,
+    reconstruct,
+    run_in_batches,
+)
 
 SATURATED = 0.01  # the slope s (1 − s) of a sigmoid below which hardly any gradient passes
 SAME_PICTURE = 1e-3  # the pictures' variance over that of the images
@@ -248,6 +255,101 @@ def activations(model, images, layer):
     if isinstance(output, (list, tuple)):  # a pooling that also gives the places of its maxima
         output = output[0]
     return run_in_batches(keras.Model(model.input, output), images)
+
+
+def pre_activations(model, images, layer):
+    """Return what a layer gives before its activation function.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels).
+    layer : str
+        The name of a layer that has an activation, a convolution for example.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, …), the layer's output shape.
+
+    Raises
+    ------
+    ValueError
+        As `activations`, or the layer has no activation.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> z = pre_activations(strided_autoencoder(), np.ones((1, 28, 28, 1)), "code")
+    >>> bool(z.min() < 0)
+    True
+    """
+    images = check_images(images, model.input_shape[1:])
+    last = model.get_layer(layer)
+    if not hasattr(last, "activation"):
+        raise ValueError(f"layer {layer!r} has no activation function")
+    linear = type(last).from_config({**last.get_config(), "activation": "linear"})
+    output = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return run_in_batches(keras.Model(model.input, output), images)
+
+
+def watch(model, images, layer, records, loss="mse"):
+    """Return a function for `train(before_step=…)` that notes how a layer fares.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : array_like
+        Floats in [0, 1], shape (n, height, width, channels): a batch to look at, the same at
+        each step.
+    layer : str
+        The name of a layer with an activation and a kernel.
+    records : list
+        Gets one dict a step: `step`; `pre_activation`, five numbers, the least, the 5th, 50th
+        and 95th percentile and the largest; `gradient`, the Euclidean norm of the loss' gradient
+        with respect to the layer's kernel; `loss`, that of `images`.
+    loss : {"mse", "bce"}
+        As for `train`.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        As `pre_activations`.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder, train
+    >>> images, records, model = np.ones((60, 28, 28, 1)), [], strided_autoencoder()
+    >>> look = watch(model, images, "code", records)
+    >>> run = train(model, images, steps=2, before_step=look)
+    >>> [record["step"] for record in records]
+    [0, 1]
+    """
+    images = check_images(images, model.input_shape[1:])
+    kernel = model.get_layer(layer).kernel
+    loss_function = loss_of(model, loss)
+
+    def look(step):
+        with tf.GradientTape() as tape:
+            value = loss_function(images, model(images))
+        gradient = tape.gradient(value, kernel)
+        z = pre_activations(model, images, layer)
+        records.append(
+            {
+                "step": step,
+                "pre_activation": np.percentile(z, (0, 5, 50, 95, 100)),
+                "gradient": float(tf.norm(gradient)),
+                "loss": float(value),
+            }
+        )
+
+    return look
 
 
 def dead_maps(model, images, layer="code"):

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
 # Okabe and Ito's colours can be told apart by the colour-blind.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -220,7 +221,7 @@ def feature_maps(maps, dead=None, columns=8):
     return _png(figure)
 
 
-def loss_curves(runs, floors=None):
+def loss_curves(runs, floors=None, ylabel="mean squared error"):
     """Draw the losses of training runs over the steps, both axes logarithmic.
 
     Parameters
@@ -230,6 +231,8 @@ def loss_curves(runs, floors=None):
         means over windows that grow with the step.
     floors : dict of str to float, optional
         Losses to mark with a horizontal line.
+    ylabel : str
+        What the losses are.
 
     Returns
     -------
@@ -255,7 +258,7 @@ def loss_curves(runs, floors=None):
             axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
             axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
                           va="bottom", fontsize=9, color="#444444")  # fmt: skip
-        axis.set(xscale="log", yscale="log", xlabel="step", ylabel="mean squared error")
+        axis.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
         axis.legend(fontsize=9)
         return _svg(figure)
 
@@ -352,6 +355,151 @@ def matrix(array, rows, columns):
         return _svg(figure)
 
 
+def lines(x, named, xlabel, ylabel):
+    """Draw curves over one axis.
+
+    Parameters
+    ----------
+    x : array_like
+        Shape (n,).
+    named : dict of str to array_like
+        Labels and values, shape (n,) each.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> lines([0, 1], {"a line": [1, 2]}, "x", "y").kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 3.4), layout="constrained")
+        axis = figure.subplots()
+        axis.axhline(0, color="#bbbbbb", linewidth=0.8)
+        for label, y in named.items():
+            axis.plot(x, y, label=label)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        axis.legend(fontsize=9)
+        return _svg(figure)
+
+
+def watched(named):
+    """Draw what `diagnosis.watch` noted of one layer in several nets, step by step.
+
+    Parameters
+    ----------
+    named : dict of str to list of dict
+        Titles and records, as `diagnosis.watch` makes them.
+
+    Returns
+    -------
+    Picture
+        SVG.  Above, the pre-activations: the range of all, the middle nine tenths, the median.
+        Below, the norm of the gradient, logarithmic; an exact 0 is a cross on the axis.
+
+    Examples
+    --------
+    >>> record = {"step": 0, "pre_activation": [-2, -1, 0, 1, 2], "gradient": 1.0, "loss": 0.1}
+    >>> watched({"a net": [record]}).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 4.2), layout="constrained")
+        rows = figure.subplots(2, len(named), sharex=True, sharey="row", squeeze=False)
+        for (above, below), (title, records) in zip(rows.T, named.items(), strict=True):
+            steps = [record["step"] for record in records]
+            _draw_bands(above, steps, [record["pre_activation"] for record in records])
+            _draw_gradients(below, steps, np.array([record["gradient"] for record in records]))
+            above.set_title(title, fontsize=9)
+            below.set_xlabel("step")
+        rows[0, 0].set_ylabel("pre-activation")
+        rows[1, 0].set_ylabel("gradient")
+        return _svg(figure)
+
+
+def survival(named):
+    """Draw how many runs train, over learning rates and the widths of the first weights.
+
+    Parameters
+    ----------
+    named : dict of str to pandas.DataFrame
+        Titles and tables: the index the standard deviations, the columns the learning rates, the
+        values the share of runs that trained, from 0 to 1.
+
+    Returns
+    -------
+    Picture
+        SVG; a table of percentages for each title, the bluer the more.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> survival({"a net": pd.DataFrame({0.01: [0.5], 0.001: [1.0]}, index=[0.1])}).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 2.7), layout="constrained")
+        for axis, (title, table) in zip(
+            figure.subplots(1, len(named), sharey=True, squeeze=False)[0],
+            named.items(),
+            strict=True,
+        ):
+            axis.imshow(table.values, cmap="Blues", vmin=0, vmax=1)
+            for (i, j), share in np.ndenumerate(table.values):
+                color = "white" if share > 0.6 else "black"
+                axis.text(j, i, f"{share:.0%}", ha="center", va="center", color=color)
+            axis.set(xticks=range(table.shape[1]), yticks=range(table.shape[0]))
+            axis.set(xticklabels=table.columns, yticklabels=table.index)
+            axis.set(title=title, xlabel="learning rate")
+            axis.spines[:].set_visible(False)
+        figure.axes[0].set_ylabel("standard deviation")
+        return _svg(figure)
+
+
+def scoreboard(rows, black):
+    """Draw the losses of many runs, a row for each net, with the floor that it can't beat.
+
+    Parameters
+    ----------
+    rows : dict of str to tuple
+        Labels, and for each the floor (a float, 0 for none), the losses of its runs (shape (n,)),
+        and whether they trained (bool, shape (n,)).
+    black : float
+        The loss of black pictures, marked over all rows.
+
+    Returns
+    -------
+    Picture
+        SVG; a dot a run, filled if it trained, on a logarithmic axis, and a bar at the floor.
+
+    Examples
+    --------
+    >>> scoreboard({"a net": (0.01, [0.02, 0.11], [True, False])}, black=0.11).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 0.7 + 0.34 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(black, color="#666666", linestyle=":", linewidth=1)
+        for row, (floor, losses, trained) in enumerate(rows.values()):
+            trained, losses = np.asarray(trained, bool), np.asarray(losses)
+            axis.plot(losses[trained], np.full(trained.sum(), row), "o", color=COLORS[0], ms=5)
+            axis.plot(losses[~trained], np.full((~trained).sum(), row), "o", color=COLORS[1],
+                      ms=5, fillstyle="none")  # fmt: skip
+            if floor:
+                axis.plot([floor, floor], [row - 0.35, row + 0.35], color="black", linewidth=2)
+        axis.set(xscale="log", xlabel="mean squared error on the test images")
+        axis.set(yticks=range(len(rows)), yticklabels=rows.keys())
+        axis.invert_yaxis()
+        axis.grid(axis="y", color="#eeeeee")
+        axis.set_axisbelow(True)
+        return _svg(figure)
+
+
 def stamping(image, kernel, stride):
     """Animate a transposed convolution: each input value stamps its multiple of the kernel.
 
@@ -388,6 +536,25 @@ def stamping(image, kernel, stride):
         captions.append(f"Input ({i}, {j}): add {value:g} × kernel.")
     alt = "The input's values, one after the other, add their multiple of the kernel to the output."
     return Animation(frames, captions, alt)
+
+
+def _draw_bands(axis, steps, percentiles):
+    least, low, median, high, most = np.transpose(percentiles)
+    axis.fill_between(steps, least, most, color=COLORS[5], alpha=0.25, linewidth=0)
+    axis.fill_between(steps, low, high, color=COLORS[5], alpha=0.5, linewidth=0)
+    axis.plot(steps, median, color=COLORS[0])
+    axis.axhline(0, color="#bbbbbb", linewidth=0.8)
+    axis.set_yscale("symlog", linthresh=10)  # a dead relu falls and falls
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _draw_gradients(axis, steps, norms):
+    axis.set_yscale("log")
+    gone = norms == 0
+    axis.plot(steps, np.where(gone, np.nan, norms), ".-", color=COLORS[1], markersize=3)
+    for step in np.asarray(steps)[gone]:
+        axis.annotate("×", (step, 0), xycoords=("data", "axes fraction"), ha="center",
+                      va="center", fontsize=7, color=COLORS[1], in_layout=False)  # fmt: skip
 
 
 def _stamping_frame(image, kernel, output, position, stride):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cae_lessons import diagnosis, floors
 from cae_lessons.mnist import load_mnist
 from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
-from cae_lessons.training import ARTICLE_STEPS, mean_squared_error, train
+from cae_lessons.training import ARTICLE_STEPS, TrainingRun, mean_squared_error, train
 
 RECORDS = Path(__file__).with_name("study_records.jsonl")
 SEEDS = 8
@@ -120,7 +120,6 @@ def grid():
         variant("mirrored-nearest", **today, initializer="glorot_uniform", steps=1000),
         variant("strided", **today, initializer="glorot_uniform", steps=ARTICLE_STEPS),
         variant("mirrored-nearest", **today, initializer="he_normal", steps=1000),
-        *_settings_that_may_rescue("relu", "logits"),
         variant("nearest", hidden="relu", output="relu", steps=ARTICLE_STEPS),
     ]
     return list({each["variant"]: each for each in variants}.values())
@@ -336,6 +335,29 @@ def load(path=RECORDS):
     return pd.DataFrame(list(records.values()))
 
 
+def curve(record):
+    """Return a record's loss curve as a run, to be drawn by `figures.loss_curves`.
+
+    Parameters
+    ----------
+    record : mapping
+        A record, or a row of what `load` returns.
+
+    Returns
+    -------
+    TrainingRun
+        Its steps are the middles of the windows of `thin`.
+
+    Examples
+    --------
+    >>> record = {"curve_step": [0, 1.5], "curve_loss": [0.2, 0.1], "seconds": 1, "steps": 3}
+    >>> curve(record).loss
+    [0.2, 0.1]
+    """
+    settings = {"steps": record["steps"]}
+    return TrainingRun(record["curve_step"], record["curve_loss"], record["seconds"], settings)
+
+
 def read_records(path):
     """Read a file of records, one JSON object a line, as far as they are whole.
 
@@ -512,20 +534,17 @@ def _parser():
         "it does only what is missing in FILE. Ctrl-C at any moment loses no ended run.",
     )
     add = parser.add_argument
-    add("--out", metavar="FILE", default="study_records.jsonl", type=Path,
-        help="the file of records, one JSON object a line (default: %(default)s)")  # fmt: skip
-    add("--only", metavar="PATTERN", default="*",
-        help="only variants whose name fits, as in 'nearest/*/200-steps'")  # fmt: skip
-    add(
-        "--seeds",
-        metavar="N",
-        default=SEEDS,
-        type=_positive,
-        help="seeds 0 to N-1 (default: %(default)s)",
-    )
+    text = "the file of records, one JSON object a line (default: %(default)s)"
+    add("--out", metavar="FILE", default="study_records.jsonl", type=Path, help=text)
+    text = "only variants whose name fits, as in 'nearest/*/200-steps'"
+    add("--only", metavar="PATTERN", default="*", help=text)
+    add("--seeds", metavar="N", default=SEEDS, type=_positive, help="seeds 0 to N-1 (default: 8)")
     add("--steps", metavar="N", type=_positive, help="training steps instead of the grid's own")
-    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler, as in tcp://10.0.0.1:8786; without it, a "
-        "local cluster with one single-threaded worker process a core")  # fmt: skip
+    text = (
+        "a Dask scheduler, as in tcp://10.0.0.1:8786; without it, a local cluster with one "
+        "single-threaded worker process a core"
+    )
+    add("--scheduler", metavar="ADDRESS", help=text)
     add("--list", action="store_true", help="list the runs and whether they are recorded, and end")
     add("--check", action="store_true", help="run a few recorded runs again and compare, and end")
     return parser
@@ -595,7 +614,6 @@ def _as_they_end(client, missing):
 
     keys = [f"{task['variant']} seed {task['seed']}" for task in missing]
     by_key = dict(zip(keys, missing, strict=True))
-    # One priority each, so that the runs start in the grid's order.
     futures = client.map(run_task, missing, key=keys, pure=False)
     for future in as_completed(futures):
         failed = future.status != "finished"

@@ -157,6 +157,7 @@ def train(
     loss="mse",
     seed=0,
     progress=True,
+    before_step=None,
 ):
     """Train an autoencoder to give back its input, by the article's protocol.
 
@@ -180,6 +181,9 @@ def train(
         Decides the order of the batches.  The images are shuffled anew for each pass.
     progress : bool
         Whether to show a progress bar: steps, loss, rate and time left.
+    before_step : callable, optional
+        Called with each step's number before the step, to watch the model.  Slower: without it,
+        many steps are taken in one compiled call.
 
     Returns
     -------
@@ -224,10 +228,10 @@ def train(
     history = tf.Variable(tf.zeros(len(batches)))
     optimizer = keras.optimizers.Adam(settings["learning_rate"], epsilon=EPSILON)
     train_steps = _compiled_loop(
-        model, optimizer, tf.constant(images), _loss_function(model, loss), history
+        model, optimizer, tf.constant(images), loss_of(model, loss), history
     )
     start = time.perf_counter()
-    interrupted = _run(train_steps, batches, history, progress)
+    interrupted = _run(train_steps, batches, history, progress, before_step)
     seconds = time.perf_counter() - start
     losses = history.numpy()[: int(optimizer.iterations)].tolist()
     if interrupted:
@@ -328,6 +332,32 @@ def mean_squared_error(model, images):
     return float(np.mean(np.square(difference, dtype=np.float64)))
 
 
+def loss_of(model, loss):
+    """Return the loss that `train` minimises, a function of the images and the model's output.
+
+    Parameters
+    ----------
+    model : keras.Model
+    loss : {"mse", "bce"}
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> float(loss_of(strided_autoencoder(), "mse")([0.0], [0.5]))
+    0.25
+    """
+    if loss == "bce":
+        return keras.losses.BinaryCrossentropy(from_logits=gives_logits(model))
+    squared_error = keras.losses.MeanSquaredError()
+    if gives_logits(model):
+        return lambda images, logits: squared_error(images, keras.ops.sigmoid(logits))
+    return squared_error
+
+
 def output_activation(model):
     """Name the last activation on the way to the output: an unpooling layer has none.
 
@@ -375,15 +405,6 @@ def _check_settings(settings, model):
         )
 
 
-def _loss_function(model, loss):
-    if loss == "bce":
-        return keras.losses.BinaryCrossentropy(from_logits=gives_logits(model))
-    squared_error = keras.losses.MeanSquaredError()
-    if gives_logits(model):
-        return lambda images, logits: squared_error(images, keras.ops.sigmoid(logits))
-    return squared_error
-
-
 def _batches(count, steps, batch_size, seed):
     """Return the indices of each step's batch, shape (steps, batch_size).
 
@@ -425,12 +446,15 @@ def _compiled_loop(model, optimizer, images, loss_function, history):
     return train_steps.get_concrete_function(tf.TensorSpec([None, None], tf.int64))
 
 
-def _run(train_steps, batches, history, progress):
+def _run(train_steps, batches, history, progress, before_step):
     """Train on all batches, and return whether Ctrl-C ended it early."""
+    steps_per_call = 1 if before_step else STEPS_PER_CALL
     with _progress_bar(len(batches), progress) as bar:
         try:
-            for start in range(0, len(batches), STEPS_PER_CALL):
-                call = batches[start : start + STEPS_PER_CALL]
+            for start in range(0, len(batches), steps_per_call):
+                if before_step:
+                    before_step(start)
+                call = batches[start : start + steps_per_call]
                 train_steps(tf.constant(call))
                 bar.set_postfix(loss=f"{history[start + len(call) - 1]:.6f}", refresh=False)
                 bar.update(len(call))

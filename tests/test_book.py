@@ -47,6 +47,26 @@ def test_fingerprint_sees_code_but_not_comments_or_docstrings():
     assert plain != fingerprint(notebook("def f():\n    return 2"))
 
 
+def test_fingerprint_sees_the_study_where_it_is_read(tmp_path, monkeypatch):
+    fingerprint = EXECUTE["fingerprint"]
+    (tmp_path / "models.py").write_text("a = 1")
+    monkeypatch.setitem(fingerprint.__globals__, "PACKAGE", tmp_path)
+
+    def both():
+        cells = [nbformat.v4.new_code_cell(code) for code in ("cae.study.load()", "cae.train()")]
+        return [fingerprint(nbformat.v4.new_notebook(cells=[cell])) for cell in cells]
+
+    (tmp_path / "study.py").write_text("a = 1")
+    (tmp_path / "study_records.jsonl").write_text("{}")
+    reads, does_not = both()
+    (tmp_path / "study_records.jsonl").write_text('{"seed": 1}')
+    other, same = both()
+    (tmp_path / "study.py").write_text("a = 2")
+    another, still_same = both()
+    assert len({reads, other, another}) == 3
+    assert does_not == same == still_same
+
+
 def test_every_cell_ran_in_order_without_error_or_noise(notebook):
     cells = [cell for cell in code_cells(notebook) if cell.source.strip()]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))

@@ -149,3 +149,223 @@ def test_dead_is_five_percent_better_than_black():
 def test_phase_errors(function, pictures, images, period, message):
     with pytest.raises(ValueError, match=message):
         function(np.zeros(pictures), np.zeros(images), period)
+
+
+def constant_net(value):
+    """Return a strided net that draws one grey for every image."""
+    model = cae.strided_autoencoder(output="linear", decoder_bias=True)
+    weights = [np.zeros_like(weight) for weight in model.get_weights()]
+    weights[-1][:] = value
+    model.set_weights(weights)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("picture", "name"),
+    [
+        (lambda x: np.zeros_like(x), "all black"),
+        (lambda x: np.ones_like(x), "all white"),
+        (lambda x: np.full_like(x, 0.5), "all ½"),
+        (lambda x: np.full_like(x, x.mean()), "constant"),
+        (lambda x: np.broadcast_to(x.mean(axis=0), x.shape), "mean image"),
+        (lambda x: x * cae.layers.corner_mask(28, 2), "best zero-fill"),
+        (lambda x: x, "perfect"),
+    ],
+)
+def test_loss_of_a_degenerate_picture_is_named(images, picture, name):
+    x = images.astype(np.float64)
+    loss = np.mean((picture(x) - x) ** 2)
+    found = cae.diagnose(loss, images)
+    assert found.verdict == name
+    assert found.distance == pytest.approx(0, abs=1e-7)
+    assert found.known["best nearest"] == cae.floors.nearest(images)
+
+
+def test_loss_with_dead_phases_counts_them(digits):
+    images = digits.test.images
+    pictures = images.copy()
+    pictures[:, 1::4, ::4] = 0
+    pictures[:, 2::4, 3::4] = 0
+    found = cae.diagnose(np.mean((pictures - images) ** 2, dtype=np.float64), images)
+    assert found.verdict == "2 of 16 phases black"
+    assert abs(found.distance) < 0.0005
+
+
+@pytest.mark.parametrize(
+    ("probability", "name"),
+    [
+        (lambda x: np.full_like(x, 0.5), "all ½"),
+        (lambda x: np.maximum(x, 0.5), "relu as logits"),
+        (lambda x: np.full_like(x, x.mean()), "constant"),
+        (lambda x: np.clip(x, 0.5, reference.sigmoid(1)), "double sigmoid"),
+    ],
+)
+def test_cross_entropy_of_a_degenerate_picture_is_named(images, probability, name):
+    x = images.astype(np.float64)
+    p = np.clip(probability(x), 1e-15, 1 - 1e-15)
+    loss = np.mean(-x * np.log(p) - (1 - x) * np.log(1 - p))
+    found = cae.diagnose(loss, images, loss="bce")
+    assert found.verdict == name
+    assert found.distance == pytest.approx(0, abs=1e-6)
+
+
+def test_known_losses_of_other_sizes_leave_phases_out():
+    known = cae.diagnosis.known_losses(np.full((3, 6, 5, 2), 0.5))
+    assert not [name for name in known if "phases" in name]
+    assert known["all ½"] == 0
+
+
+def test_report_of_a_loss_names_the_nearest_first(images):
+    lines = str(cae.diagnose(0.12, images)).splitlines()
+    assert lines[0] == "0.120000 is nearest to: all black"
+    assert len(lines) == 4
+    distances = [abs(float(line.split()[1])) for line in lines[1:]]
+    assert distances == sorted(distances)
+
+
+def test_copying_net_is_trained(model, images):
+    found = cae.diagnose(model, images)
+    assert found.verdict == "trained"
+    assert found.picture.verdict == "perfect"
+    assert found.variation == pytest.approx(1)
+    assert not found.dead_phases.any()
+    assert {layer: dead.sum() for layer, dead in found.dead_maps.items()} == {
+        "convolution_1": 12,
+        "code": 16,
+        "transposed_convolution_1": 12,
+        "reconstruction": 0,
+    }
+
+
+def test_net_with_a_killed_phase_is_partly_dead(model, images):
+    layer = model.get_layer("reconstruction")
+    kernel = layer.kernel.numpy()
+    kernel[1::2, 1::2] = -1000
+    layer.set_weights([kernel])
+    found = cae.diagnose(model, images)
+    assert found.verdict == "partly dead"
+    np.testing.assert_array_equal(found.dead_phases, grid((0, 0), (0, 2), (2, 0), (2, 2)))
+    assert "dead output phases: 4 of 16" in str(found)
+
+
+@pytest.mark.parametrize(("value", "picture"), [(0, "all black"), (1, "all white")])
+def test_one_picture_for_all_images_is_collapse(images, value, picture):
+    found = cae.diagnose(constant_net(value), images)
+    assert found.verdict == "collapsed"
+    assert found.picture.verdict == picture
+    assert found.variation == pytest.approx(0, abs=1e-9)
+    assert found.dead_units["transposed_convolution_1"] == 1
+
+
+def test_dead_units_are_places_in_maps(model, images):
+    rows = images.copy()
+    rows[:, 8:] = 0
+    found = cae.diagnose(model, rows)
+    values = activations(model, rows, "code")
+    assert found.dead_units["code"] == pytest.approx(np.mean(values.max(axis=0) == 0))
+    assert found.dead_units["code"] > 0.8
+
+
+def test_what_zero_fill_leaves_black_is_not_dead(images):
+    model = cae.unpooling_autoencoder("zero-fill", hidden="relu", output="linear")
+    ours = [np.zeros_like(weight) for weight in model.get_weights()]
+    ours[0][2, 2, 0, 0] = ours[2][2, 2, 0, 0] = ours[4][2, 2, 0, 0] = ours[5][2, 2, 0, 0] = 1
+    model.set_weights(ours)  # each pixel's block maximum, at the corner of 4 × 4
+    found = cae.diagnose(model, images)
+    assert found.dead_phases.shape == (4, 4)
+    assert not found.dead_phases[1::2].any()
+    assert not found.dead_phases[:, 1::2].any()
+
+
+def test_saturated_sigmoids_are_counted(images):
+    model = cae.unpooling_autoencoder("nearest", decoder_bias=True)
+    weights = [np.zeros_like(weight) for weight in model.get_weights()]
+    weights[5][:8] = 50  # half of the 16 hidden maps stand at 1, the others at ½
+    weights[-1][:] = -50  # all pixels black
+    model.set_weights(weights)
+    found = cae.diagnose(model, images)
+    assert found.verdict == "collapsed"
+    assert found.saturated["transposed_convolution_1"] == 0.5
+    assert found.saturated["picture"] == pytest.approx(np.mean(images > 0.5))
+
+
+def test_since_when_is_read_off_the_run(images):
+    losses = [0.3] * 200 + [0.114] * 800
+    run = cae.training.TrainingRun(list(range(1000)), losses, 1.0, {})
+    found = cae.diagnose(constant_net(0), images, run=run)
+    assert 190 <= found.since <= 200
+    assert f"since step {found.since}" in str(found)
+    falling = cae.training.TrainingRun(list(range(1000)), list(np.geomspace(1, 1e-3, 1000)), 1, {})
+    assert cae.diagnose(constant_net(0), images, run=falling).since is None
+
+
+@pytest.mark.parametrize("size", [10, 7])
+def test_diagnosis_takes_images_of_any_size(size):
+    import keras
+
+    image = keras.Input((size, size, 3))
+    model = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same")(image))
+    images = np.random.default_rng(0).random((20, size, size, 3))
+    found = cae.diagnose(model, images)
+    assert found.dead_phases.shape == {10: (2, 2), 7: (1, 1)}[size]
+
+
+def test_impossible_questions_are_named(images, model):
+    with pytest.raises(TypeError, match="str given"):
+        cae.diagnose("0.1", images)
+    for loss in (-0.1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="expected a number of 0 or more"):
+            cae.diagnose(loss, images)
+    with pytest.raises(ValueError, match="'mse', 'bce'"):
+        cae.diagnose(0.1, images, loss="mae")
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    with pytest.raises(ValueError, match="diverged"):
+        cae.diagnose(model, images)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_pre_activations_become_activations(images, activation):
+    model = cae.unpooling_autoencoder("nearest", hidden=activation, decoder_bias=True, seed=2)
+    z = cae.diagnosis.pre_activations(model, images[:5], "transposed_convolution_1")
+    assert z.min() < 0
+    np.testing.assert_allclose(
+        getattr(reference, activation)(z),
+        activations(model, images[:5], "transposed_convolution_1"),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_layer_without_activation_is_named(images):
+    model = cae.unpooling_autoencoder("nearest")
+    with pytest.raises(ValueError, match=r"'pooling_1' has no activation"):
+        cae.diagnosis.pre_activations(model, images, "pooling_1")
+
+
+def test_watch_notes_each_step_before_it(images):
+    model, records = cae.unpooling_autoencoder("nearest"), []
+    name = "transposed_convolution_2"
+    z = cae.diagnosis.pre_activations(model, images, name)
+    look = cae.diagnosis.watch(model, images, name, records)
+    before = cae.mean_squared_error(model, images)
+    run = cae.train(model, images, steps=3, before_step=look)
+    assert [record["step"] for record in records] == run.step == [0, 1, 2]
+    np.testing.assert_allclose(
+        records[0]["pre_activation"], np.percentile(z, (0, 5, 50, 95, 100)), rtol=1e-5
+    )
+    assert records[0]["loss"] == pytest.approx(before, rel=1e-5)
+
+
+def test_watched_gradient_is_that_of_finite_differences(images):
+    model, records = cae.unpooling_autoencoder("nearest", hidden="relu", output="linear"), []
+    layer = model.get_layer("transposed_convolution_2")
+    cae.diagnosis.watch(model, images, layer.name, records)(0)
+    kernel, step = layer.kernel.numpy(), 1e-2
+    direction = np.random.default_rng(0).normal(size=kernel.shape)
+    losses = []
+    for sign in (1, -1):
+        layer.set_weights([kernel + sign * step * direction / np.linalg.norm(direction)])
+        losses.append(cae.mean_squared_error(model, images))
+    layer.set_weights([kernel])
+    slope = abs(losses[0] - losses[1]) / (2 * step)
+    assert 0 < slope <= records[0]["gradient"] * 1.001  # the steepest slope of all

@@ -532,3 +532,16 @@ def test_bar_in_a_notebook_takes_itself_back(monkeypatch):
     for output in with_bar:
         text = output.get("text", "") + "".join(output.get("data", {}).values())
         assert text.strip() == ""
+
+
+def test_watching_changes_nothing_and_sees_each_step_before_it(few):
+    seen, model = [], cae.strided_autoencoder()
+
+    def look(step):
+        seen.append((step, cae.mean_squared_error(model, few)))
+
+    watched = cae.train(model, few, steps=4, batch_size=len(few), before_step=look)
+    unwatched = cae.train(cae.strided_autoencoder(), few, steps=4, batch_size=len(few))
+    assert watched.loss == unwatched.loss
+    assert [step for step, _ in seen] == [0, 1, 2, 3]
+    np.testing.assert_allclose([loss for _, loss in seen], watched.loss, rtol=1e-4)

@@ -1,0 +1,335 @@
+"""The study: nothing that ended is lost, nothing runs twice, and the records say what ran."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+import cae_lessons as cae
+from cae_lessons import study
+
+# Two variants, three seeds, two steps: six runs that take a second each.
+SMALL = {"only": "strided/relu-l*/200-steps", "seeds": 3, "steps": 2}
+TIMES = {"seconds", "versions"}
+
+
+@pytest.fixture(scope="module")
+def record():
+    return study.run_task(study.tasks(**SMALL)[0])
+
+
+def keys(wanted):
+    return {(task["variant"], task["seed"]) for task in wanted}
+
+
+def without_times(records):
+    return {
+        key: {name: value for name, value in record.items() if name not in TIMES}
+        for key, record in records.items()
+    }
+
+
+def start(path, **options):
+    options = {**SMALL, **options, "out": path}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return subprocess.Popen(
+        [sys.executable, "-m", "cae_lessons.study", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def wait_for_records(path, count):
+    for _ in range(600):
+        if path.exists() and len(path.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"no {count} records within a minute")
+
+
+def test_killed_study_and_killed_worker_lose_nothing(tmp_path):
+    path = tmp_path / "records.jsonl"
+    first = start(path)
+    wait_for_records(path, 2)
+    first.kill()
+    first.wait()
+    kept, damaged = study.read_records(path)
+    assert not damaged
+    assert len(kept) >= 2
+
+    second = start(path)
+    wait_for_records(path, len(kept) + 1)
+    workers = psutil.Process(second.pid).children(recursive=True)
+    busiest = max(workers, key=lambda process: sum(process.cpu_times()[:2]))
+    busiest.send_signal(signal.SIGKILL)
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, output
+    records, damaged = study.read_records(path)
+    assert not damaged
+    assert records.keys() == keys(study.tasks(**SMALL))
+    assert len(path.read_text().splitlines()) == len(records)
+    assert {key: records[key] for key in kept} == kept  # seconds included: they didn't run again
+    assert f"{len(kept)} of 6 runs are there already" in output
+    assert not list(tmp_path.glob("*.partial"))
+    one_worker_gives_the_same(records, tmp_path / "one.jsonl")
+
+
+def one_worker_gives_the_same(records, path):
+    """Run the study on a Dask cluster of somebody else's, with one worker."""
+    from dask.distributed import LocalCluster
+
+    environment = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, env=environment
+    ) as cluster:
+        failed = study.run_study(study.tasks(**SMALL), path, cluster.scheduler_address)
+    assert failed == []
+    assert without_times(study.read_records(path)[0]) == without_times(records)
+
+
+def test_ctrl_c_keeps_what_ended(tmp_path):
+    path = tmp_path / "records.jsonl"
+    process = start(path, only="strided/*", seeds=20)
+    wait_for_records(path, 1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in output
+    records, damaged = study.read_records(path)
+    assert records
+    assert not damaged
+
+
+class Workers:
+    """A stand-in for Dask: runs the tasks here, one after the other."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    def nthreads(self):
+        return {"here": 1}
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Run tasks in this process by a function of the test's."""
+
+    def use(run):
+        def as_they_end(client, missing):
+            for task in missing:
+                try:
+                    yield task, run(task), None
+                except RuntimeError as error:
+                    yield task, None, repr(error)
+
+        monkeypatch.setattr(study, "_client", lambda scheduler: Workers(run))
+        monkeypatch.setattr(study, "_as_they_end", as_they_end)
+
+    return use
+
+
+def test_only_what_is_missing_runs(tmp_path, here, record):
+    path, ran = tmp_path / "records.jsonl", []
+    wanted = study.tasks(**SMALL)
+
+    def run(task):
+        ran.append((task["variant"], task["seed"]))
+        return {**record, **task}
+
+    here(run)
+    study.run_study(wanted[:4], path, report=lambda line: None)
+    assert study.run_study(wanted, path, report=lambda line: None) == []
+    assert ran == [(task["variant"], task["seed"]) for task in wanted]
+    assert study.read_records(path)[0].keys() == keys(wanted)
+
+
+def test_failing_run_is_named_and_stops_no_other(tmp_path, here, record):
+    path, lines = tmp_path / "records.jsonl", []
+    wanted = study.tasks(**SMALL)
+
+    def run(task):
+        if task["seed"] == 1:
+            raise RuntimeError("no memory")
+        return {**record, **task}
+
+    here(run)
+    failed = study.run_study(wanted, path, report=lines.append)
+    assert len(failed) == 2
+    assert all("seed 1" in line and "no memory" in line for line in failed)
+    assert len(study.read_records(path)[0]) == 4
+    assert sum("FAILED" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[: len(line) // 2],
+        lambda line: "null",
+        lambda line: "[" * 100_000,
+        lambda line: '{"variant": "strided", "seed": 0}',
+        lambda line: json.dumps({**json.loads(line), "curve_loss": []}),
+        lambda line: "\x00\xff",
+    ],
+)
+def test_damaged_record_is_named_and_runs_again(tmp_path, here, record, damage):
+    path, lines = tmp_path / "records.jsonl", []
+    wanted = study.tasks(**SMALL)
+    here(lambda task: {**record, **task})
+    study.run_study(wanted, path, report=lines.append)
+    whole = path.read_text().splitlines()
+    path.write_text("\n".join([whole[0], damage(whole[1]), *whole[2:]]) + "\n")
+    with pytest.raises(ValueError, match="line 2 is no whole record"):
+        study.load(path)
+    lines.clear()
+    study.run_study(wanted, path, report=lines.append)
+    assert "line 2 is no whole record" in lines[0]
+    assert "5 of 6 runs are there already" in lines[1]
+    assert path.read_text().splitlines() == whole
+
+
+def test_failing_write_leaves_the_older_file(tmp_path, record, monkeypatch):
+    path = tmp_path / "records.jsonl"
+    study.write_records(path, {("a", 0): record})
+    before = path.read_text()
+    unwritable = {("a", 0): record, ("b", 0): {"bad": object()}}
+    with pytest.raises(TypeError):
+        study.write_records(path, unwritable)
+    assert path.read_text() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["records.jsonl"]
+
+
+def test_record_says_what_ran(record, digits):
+    task = study.tasks(**SMALL)[0]
+    assert {name: record[name] for name in task} == task
+    model = study.build_model(task)
+    run = cae.train(model, digits.train.images, steps=2, seed=0, progress=False)
+    assert record["curve_step"] == [0, 1]
+    np.testing.assert_allclose(record["curve_loss"], run.loss, rtol=1e-4)
+    loss = cae.mean_squared_error(model, digits.test.images)
+    assert record["test_loss"] == pytest.approx(loss, rel=1e-4)
+    assert record["excess"] == pytest.approx(loss, rel=1e-4)  # a strided net has no floor
+    assert record["parameters"] == 26448
+    assert record["versions"]["tensorflow"]
+    assert json.loads(json.dumps(record)) == record
+
+
+@pytest.mark.parametrize(("net", "floor"), [("zero-fill", "zero_fill"), ("nearest", "nearest")])
+def test_floor_is_that_of_the_last_layer(digits, net, floor):
+    assert study._floor(net) == getattr(cae.floors, floor)(digits.test.images)
+    assert study._floor(f"mirrored-{net}") == 0
+
+
+def test_names_tell_all_variants_apart():
+    grid = study.grid()
+    settings = [tuple(v for k, v in each.items() if k != "variant") for each in grid]
+    assert len({each["variant"] for each in grid}) == len(set(settings)) == len(grid)
+
+
+def test_every_variant_builds_what_its_settings_say():
+    for settings in study.grid():
+        model = study.build_model({**settings, "seed": 3})
+        expected_logits = "logits" in settings["output"]
+        assert cae.models.gives_logits(model) == expected_logits, settings["variant"]
+
+        transposed = [layer for layer in model.layers if hasattr(layer, "kernel")][2:]
+        assert [layer.use_bias for layer in transposed] == [settings["decoder_bias"]] * 2
+        assert transposed[0].activation.__name__ == settings["hidden"]
+        if settings["stddev"]:
+            assert np.std(layers_kernel(model)) == pytest.approx(0.88 * settings["stddev"], rel=0.1)
+
+
+def layers_kernel(model):
+    return model.get_layer("transposed_convolution_1").kernel.numpy()
+
+
+def test_thinned_curve_keeps_the_first_steps_and_the_total():
+    losses = np.random.default_rng(0).random(5000)
+    steps, means = study.thin(losses)
+    assert steps[:5] == [0, 1, 2, 3, 4]
+    assert means[:5] == losses[:5].tolist()
+    assert len(steps) <= 60
+    edges = np.unique(np.geomspace(1, 5000, 60).astype(int))
+    widths = np.diff([0, *edges])
+    assert widths.sum() == 5000
+    assert np.dot(means, widths) == pytest.approx(losses.sum())
+
+
+def test_records_are_written_in_the_grids_order(tmp_path, record):
+    path = tmp_path / "records.jsonl"
+    wanted = [{**record, **task} for task in study.tasks("nearest/*", seeds=2)]
+    study.write_records(path, {(r["variant"], r["seed"]): r for r in reversed(wanted)})
+    found = [(r.variant, r.seed) for r in study.load(path).itertuples()]
+    assert found == [(r["variant"], r["seed"]) for r in wanted]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "nowhere"], "'nowhere'.*--list"),
+        (["--seeds", "0"], "'0' is no whole number"),
+        (["--steps", "many"], "'many' is no whole number"),
+        (["--check", "--out", "missing.jsonl"], "missing.jsonl"),
+    ],
+)
+def test_impossible_options_are_named(tmp_path, monkeypatch, capsys, arguments, message):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        study.main(arguments)
+    text = f"{stopped.value} {capsys.readouterr().err}"
+    assert re.search(message, text, re.S)
+
+
+def test_folder_that_cannot_be_written_is_named_before_any_run(tmp_path):
+    with pytest.raises(SystemExit, match="nowhere"):
+        study.main(["--out", str(tmp_path / "nowhere" / "records.jsonl"), "--seeds", "1"])
+
+
+def test_second_study_on_the_same_file_is_refused(tmp_path):
+    path = tmp_path / "records.jsonl"
+    with study._alone(path), pytest.raises(SystemExit, match="another study is writing"):
+        study.main(["--out", str(path)])
+
+
+def test_list_shows_what_is_missing(tmp_path, capsys, record):
+    path = tmp_path / "records.jsonl"
+    study.write_records(path, {(record["variant"], 0): record})
+    options = ["--only", SMALL["only"], "--seeds", "1", "--steps", "2"]
+    assert study.main(["--list", "--out", str(path), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "missing" not in lines[0]
+    assert "missing" in lines[1]
+
+
+def test_help_explains_itself(capsys):
+    with pytest.raises(SystemExit):
+        study.main(["--help"])
+    text = capsys.readouterr().out
+    for option in ("--out", "--only", "--seeds", "--steps", "--list", "--scheduler", "--check"):
+        assert option in text
+
+
+def test_check_compares_a_rerun_with_the_record(tmp_path, record, capsys):
+    path = tmp_path / "records.jsonl"
+    study.write_records(path, {(record["variant"], 0): record})
+    assert study.main(["--check", "--out", str(path)]) == 0
+    wrong = {**record, "curve_loss": [2 * loss for loss in record["curve_loss"]]}
+    study.write_records(path, {(record["variant"], 0): wrong})
+    assert study.main(["--check", "--out", str(path)]) == 1
+    assert "the first losses differ by 50.0%" in capsys.readouterr().out
