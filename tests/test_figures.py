@@ -122,3 +122,60 @@ def test_a_picture_is_saved_as_it_is_shown(tmp_path):
     picture.save(tmp_path / "phases.svg")
     assert (tmp_path / "phases.svg").read_bytes() == picture.data
     assert picture._repr_mimebundle_() == {"image/svg+xml": picture.data.decode()}
+
+
+def labels(picture):
+    """Return the texts of an SVG picture: Matplotlib notes each in a comment."""
+    return re.findall(r"<!-- (.*?) -->", picture.data.decode())
+
+
+def test_lines_draw_each_curve_with_its_label():
+    one = figures.lines([0, 1], {"first": [1, 2]}, "x", "y")
+    two = figures.lines([0, 1], {"first": [1, 2], "second": [2, 1]}, "x", "y")
+    assert "second" in labels(two)
+    assert "second" not in labels(one)
+    assert two.data.count(figures.COLORS[1].encode()) > 0
+
+
+def watched_records(gradients):
+    return [
+        {"step": k, "pre_activation": [-2.0 * k - 1, -1, 0, 1, 2], "gradient": g, "loss": 0.1}
+        for k, g in enumerate(gradients)
+    ]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("steps", [1, 2, 12, 30])
+def test_exact_zeros_of_the_gradient_are_crosses(steps):
+    alive = figures.watched({"net": watched_records([0.5] * steps)})
+    dead = figures.watched({"net": watched_records([0.5] + [0.0] * (steps - 1))})
+    assert labels(alive).count("×") == 0
+    assert labels(dead).count("×") == steps - 1
+
+
+def test_survival_shows_every_share():
+    import pandas as pd
+
+    table = pd.DataFrame({0.01: [0.25, 0.5], 0.001: [1.0, 0.75]}, index=[0.1, 0.02])
+    texts = labels(figures.survival({"one": table, "two": table.iloc[::-1]}))
+    assert [text for text in texts if text.endswith("%")] == [
+        *("25%", "100%", "50%", "75%"),
+        *("50%", "75%", "25%", "100%"),
+    ]
+
+
+def test_scoreboard_draws_each_run_once_and_floors_where_there_are():
+    rows = {"a": (0.01, [0.02, 0.03, 0.114], [True, True, False]), "b": (0.0, [0.001], [True])}
+    picture = figures.scoreboard(rows, black=0.114)
+    assert {"a", "b"} <= set(labels(picture))
+    dots = re.findall(r'<use xlink:href="#\w+" x=.*?style="(.*?)"', picture.data.decode())
+    filled = [style for style in dots if f"fill: {figures.COLORS[0]}" in style]
+    hollow = [style for style in dots if f"stroke: {figures.COLORS[1]}" in style]
+    assert (len(filled), len(hollow)) == (3, 1)
+
+
+def test_scoreboard_without_floor_has_no_bar():
+    with_floor = figures.scoreboard({"a": (0.01, [0.02], [True])}, black=0.114)
+    without = figures.scoreboard({"a": (0.0, [0.02], [True])}, black=0.114)
+    bar = b"stroke-width: 2"
+    assert with_floor.data.count(bar) == without.data.count(bar) + 1
