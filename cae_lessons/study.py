@@ -20,7 +20,13 @@ from tqdm import tqdm
 from cae_lessons import diagnosis, floors
 from cae_lessons.mnist import load_mnist
 from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
-from cae_lessons.training import ARTICLE_STEPS, TrainingRun, mean_squared_error, train
+from cae_lessons.training import (
+    ARTICLE_STEPS,
+    TrainingRun,
+    mean_squared_error,
+    train,
+    write_whole,
+)
 
 RECORDS = Path(__file__).with_name("study_records.jsonl")
 SEEDS = 8
@@ -401,15 +407,9 @@ def write_records(path, records):
     OSError
         The file can't be written.
     """
-    path = Path(path)
     place = {each["variant"]: number for number, each in enumerate(grid())}
     ordered = sorted(records, key=lambda key: (place.get(key[0], len(place)), *key))
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text("".join(f"{json.dumps(records[key])}\n" for key in ordered))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, "".join(f"{json.dumps(records[key])}\n" for key in ordered))
 
 
 def run_study(wanted, path, scheduler=None, report=print):
@@ -629,14 +629,15 @@ def _progress(missing):
     """Return a bar that counts training steps, so that its time left is about right."""
     total = sum(task["steps"] for task in missing)
     bar = tqdm(total=total, unit=" steps", disable=None, dynamic_ncols=True)
-    bar.runs_left = len(missing)
+    bar.done, bar.runs = 0, len(missing)
     return bar
 
 
 def _advance(bar, task, client, failed):
-    bar.runs_left -= 1
-    running = min(bar.runs_left, sum(client.nthreads().values()))
-    bar.set_postfix(left=bar.runs_left, running=running, failed=failed, refresh=False)
+    bar.done += 1
+    running = min(bar.runs - bar.done, sum(client.nthreads().values()))
+    state = {"done": f"{bar.done}/{bar.runs}", "running": running, "failed": failed}
+    bar.set_postfix(state, refresh=False)
     bar.update(task["steps"])
 
 

@@ -76,13 +76,7 @@ class TrainingRun:
         OSError
             The file can't be written.
         """
-        path = Path(path)
-        partial = path.with_name(f"{path.name}.partial")
-        try:
-            partial.write_text(json.dumps(asdict(self)))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path):
@@ -111,6 +105,28 @@ class TrainingRun:
         if not whole:
             raise ValueError(f"{path} holds no training run")
         return run
+
+
+def write_whole(path, text):
+    """Write a text file that is replaced whole or not at all, whenever the process may end.
+
+    Parameters
+    ----------
+    path : str or path-like
+    text : str
+
+    Raises
+    ------
+    OSError
+        The file can't be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def article_run(name):

@@ -44,6 +44,7 @@ def start(path, **options):
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        start_new_session=True,
     )
 
 
@@ -99,7 +100,7 @@ def test_ctrl_c_keeps_what_ended(tmp_path):
     path = tmp_path / "records.jsonl"
     process = start(path, only="strided/*", seeds=20)
     wait_for_records(path, 1)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # to the workers too, as a terminal does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in output
