@@ -250,6 +250,55 @@ def activations(model, images, layer):
     return run_in_batches(keras.Model(model.input, output), images)
 
 
+def receptive_field(model, layer, position):
+    """Tell which pixels of the image one unit of a layer sees.
+
+    In a copy of the model all weights are the same positive number, so that nothing cancels and
+    no relu is dead.  Then one pixel after the other is lit: the unit sees those that change it.
+
+    Parameters
+    ----------
+    model : keras.Model
+    layer : str
+        The layer's name.
+    position : pair of int
+        The unit's row and column in its map.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (height, width), the image's.
+
+    Raises
+    ------
+    ValueError
+        The model has no layer of that name.
+    IndexError
+        The map has no such row or column.
+
+    Notes
+    -----
+    Behind an argmax unpooling, which pixels count depends on all the others; there only those
+    are found that count on an otherwise black image.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> int(receptive_field(strided_autoencoder(), "convolution_1", (7, 7)).sum())
+    25
+    """
+    copy = keras.models.clone_model(model)
+    for weights in copy.layers:
+        kernel_and_bias = [np.full(w.shape, 0.01 * (w.ndim > 1)) for w in weights.get_weights()]
+        weights.set_weights(kernel_and_bias)
+    _, height, width, channels = model.input_shape
+    pixels = np.eye(height * width, dtype="float32").reshape(-1, height, width, 1)
+    black = np.zeros((1, height, width, 1), "float32")
+    images = np.concatenate([black, pixels]).repeat(channels, axis=-1)
+    units = activations(copy, images, layer)[:, position[0], position[1]]
+    return np.any(units[1:] != units[0], axis=-1).reshape(height, width)
+
+
 def dead_maps(model, images, layer="code"):
     """Tell which maps of a relu layer are dead: 0 everywhere, for every image.
 
