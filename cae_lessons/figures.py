@@ -37,8 +37,8 @@ WIDTH = 6.4  # inches: the text column, so that the font keeps its size on the p
 
 # Of `architecture`, all in inches.
 PIXEL, CHANNEL = 0.6 / 28, 0.8 / 32  # of a block, for each row of a map and for each map
-ENCODER, CODE, DECODER = 1.75, 2.775, 3.8  # the middles of the columns
-LINE, GAP = 0.19, 0.2  # of a label, and between two blocks
+ENCODER, CODE, DECODER = 1.82, 2.76, 3.7  # the middles of the columns
+LINE, GAP = 0.21, 0.2  # of a label, and between two blocks
 
 
 class Picture:
@@ -529,7 +529,7 @@ def architecture(model):
     """
     places = _places_of_layers(model)
     height = max(y + _rise(layer) / 2 for layer, (_, y) in places.items())
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE | {"font.size": 12}):
         figure = Figure((WIDTH, height + 0.05))
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set(xlim=(0, WIDTH), ylim=(height + 0.05, 0))  # both in inches
