@@ -204,8 +204,8 @@ def stuck_since(run, window=50, tolerance=0.1):
     Examples
     --------
     >>> from cae_lessons.training import TrainingRun
-    >>> stuck_since(TrainingRun(list(range(300)), [0.2] * 100 + [0.1] * 200, 1.0, {}))
-    95
+    >>> stuck_since(TrainingRun(list(range(300)), [0.3] * 100 + [0.1] * 200, 1.0, {}))
+    98
     """
     losses = np.asarray(run.loss)
     if len(losses) < 2 * window:
