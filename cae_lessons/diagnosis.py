@@ -211,8 +211,8 @@ def stuck_since(run, window=50, tolerance=0.1):
     Examples
     --------
     >>> from cae_lessons.training import TrainingRun
-    >>> stuck_since(TrainingRun(list(range(300)), [0.2] * 100 + [0.1] * 200, 1.0, {}))
-    95
+    >>> stuck_since(TrainingRun(list(range(300)), [0.3] * 100 + [0.1] * 200, 1.0, {}))
+    98
     """
     losses = np.asarray(run.loss)
     if len(losses) < 2 * window:
@@ -255,6 +255,55 @@ def activations(model, images, layer):
     if isinstance(output, (list, tuple)):  # a pooling that also gives the places of its maxima
         output = output[0]
     return run_in_batches(keras.Model(model.input, output), images)
+
+
+def receptive_field(model, layer, position):
+    """Tell which pixels of the image one unit of a layer sees.
+
+    In a copy of the model all weights are the same positive number, so that nothing cancels and
+    no relu is dead.  Then one pixel after the other is lit: the unit sees those that change it.
+
+    Parameters
+    ----------
+    model : keras.Model
+    layer : str
+        The layer's name.
+    position : pair of int
+        The unit's row and column in its map.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (height, width), the image's.
+
+    Raises
+    ------
+    ValueError
+        The model has no layer of that name.
+    IndexError
+        The map has no such row or column.
+
+    Notes
+    -----
+    Behind an argmax unpooling, which pixels count depends on all the others; there only those
+    are found that count on an otherwise black image.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> int(receptive_field(strided_autoencoder(), "convolution_1", (7, 7)).sum())
+    25
+    """
+    copy = keras.models.clone_model(model)
+    for weights in copy.layers:
+        kernel_and_bias = [np.full(w.shape, 0.01 * (w.ndim > 1)) for w in weights.get_weights()]
+        weights.set_weights(kernel_and_bias)
+    _, height, width, channels = model.input_shape
+    pixels = np.eye(height * width, dtype="float32").reshape(-1, height, width, 1)
+    black = np.zeros((1, height, width, 1), "float32")
+    images = np.concatenate([black, pixels]).repeat(channels, axis=-1)
+    units = activations(copy, images, layer)[:, position[0], position[1]]
+    return np.any(units[1:] != units[0], axis=-1).reshape(height, width)
 
 
 def pre_activations(model, images, layer):

@@ -7,6 +7,7 @@ animations as HTML.  `save` writes it to a file.  Nothing here touches Matplotli
 import base64
 import hashlib
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -31,7 +32,14 @@ STYLE = {
     "savefig.facecolor": "white",
     "svg.hashsalt": "cae_lessons",  # the same figure gives the same bytes
 }
+DASHES = ("-", "--", "-.")  # once the colours are used up
+DOTS = ("o", "^", "s", "D")
 WIDTH = 6.4  # inches: the text column, so that the font keeps its size on the page
+
+# Of `architecture`, all in inches.
+PIXEL, CHANNEL = 0.6 / 28, 0.8 / 32  # of a block, for each row of a map and for each map
+ENCODER, CODE, DECODER = 1.82, 2.76, 3.7  # the middles of the columns
+LINE, GAP = 0.21, 0.2  # of a label, and between two blocks
 
 
 class Picture:
@@ -227,8 +235,9 @@ def loss_curves(runs, floors=None, ylabel="mean squared error"):
     Parameters
     ----------
     runs : dict of str to TrainingRun
-        Runs with at most 50 records (the article's logs) are drawn as dots, others as lines of
-        means over windows that grow with the step.
+        Runs with at most 50 records (the article's logs) are drawn as black dots, others as
+        lines of means over windows that grow with the step: first in different colours, then in
+        different dashes too.
     floors : dict of str to float, optional
         Losses to mark with a horizontal line.
     ylabel : str
@@ -248,12 +257,13 @@ def loss_curves(runs, floors=None, ylabel="mean squared error"):
     with matplotlib.rc_context(STYLE):
         figure = Figure((WIDTH, 3.8), layout="constrained")
         axis = figure.subplots()
-        for (label, run), color in zip(runs.items(), _colors(), strict=False):
+        dots, lines = _dots(), _lines()
+        for label, run in runs.items():
             step, loss = np.array(run.step) + 1, np.array(run.loss)
             if len(step) <= 50:
-                axis.plot(step, loss, "o", color=color, markersize=4, label=label)
+                axis.plot(step, loss, label=label, **next(dots))
             else:
-                axis.plot(*_growing_means(step, loss), color=color, label=label)
+                axis.plot(*_growing_means(step, loss), label=label, **next(lines))
         for label, floor in (floors or {}).items():
             axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
             axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
@@ -570,6 +580,218 @@ def _stamping_frame(image, kernel, output, position, stride):
         return _png(_arrays_figure(named, {"input": read, "output": written})).data
 
 
+def unpooling(values, mask):
+    """Animate an unpooling: each value fills its block, and the mask says where it stays.
+
+    Parameters
+    ----------
+    values : array_like
+        Shape (h, w).
+    mask : array_like of bool
+        Shape (height, width), multiples of h and w: the blocks.
+
+    Returns
+    -------
+    Animation
+        A frame before the first value, then one a value.
+
+    Raises
+    ------
+    ValueError
+        The mask doesn't divide into a block for each value.
+
+    Examples
+    --------
+    >>> len(unpooling([[5, 7], [0, 4]], np.ones((4, 4), bool)).frames)
+    5
+    """
+    values, mask = np.asarray(values), np.asarray(mask, bool)
+    if any(size % count for size, count in zip(mask.shape, values.shape, strict=True)):
+        raise ValueError(f"a mask of shape {mask.shape} has no blocks for values {values.shape}")
+    rows, columns = (size // count for size, count in zip(mask.shape, values.shape, strict=True))
+    spread = np.zeros(mask.shape, values.dtype)
+    frames = [_unpooling_frame(values, spread, mask, None)]
+    captions = ["No value is unpooled yet."]
+    for (i, j), value in np.ndenumerate(values):
+        block = (slice(rows * i, rows * (i + 1)), slice(columns * j, columns * (j + 1)))
+        spread[block] = value
+        frames.append(_unpooling_frame(values, spread, mask, ((i, j), block)))
+        captions.append(f"Value ({i}, {j}): {value:g} fills its block, times the mask.")
+    alt = "The values, one after the other, fill their blocks; the mask keeps some of the copies."
+    return Animation(frames, captions, alt)
+
+
+def _unpooling_frame(values, spread, mask, place):
+    """Draw the arrays of an unpooling, one value and its block tinted."""
+    unpooled = np.where(mask, spread, 0)
+    named = {"values": values, "spread": spread, "mask": mask.astype(int), "product": unpooled}
+    tinted = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+    if place is not None:
+        cell, block = place
+        tinted["values"][cell] = True
+        for title in ("spread", "mask", "product"):
+            tinted[title][block] = True
+    with matplotlib.rc_context(STYLE):
+        return _png(_arrays_figure(named, tinted)).data
+
+
+def receptive_fields(image, fields):
+    """Tint the pixels of an image that some units see.
+
+    Parameters
+    ----------
+    image : array_like
+        Shape (height, width, 1).  Values outside [0, 1] are drawn as the nearer end.
+    fields : dict of str to array_like of bool
+        Titles and the pixels that a unit sees, shape (height, width), as
+        `diagnosis.receptive_field` gives them.
+
+    Returns
+    -------
+    Picture
+        PNG; the image once for each unit.
+
+    Examples
+    --------
+    >>> receptive_fields(np.zeros((28, 28, 1)), {"code": np.eye(28, dtype=bool)}).kind
+    'png'
+    """
+    figure, axes = _grid(1, len(fields), cell=WIDTH / max(len(fields), 3), label=0.25)
+    red, green, blue = matplotlib.colors.to_rgb(COLORS[4])
+    for axis, (title, field) in zip(axes.flat, fields.items(), strict=True):
+        axis.imshow(_plane(image), cmap="gray", vmin=0, vmax=1)
+        tint = np.zeros((*np.shape(field), 4))
+        tint[np.asarray(field, bool)] = red, green, blue, 0.55
+        axis.imshow(tint)
+        axis.set_title(title)
+    return _png(figure)
+
+
+def architecture(model):
+    """Draw a net as it is built: the encoder down the left, the code, the decoder up the right.
+
+    A block is as high as the layer's maps and as wide as they are many.  Blocks of layers with
+    weights are tinted.  Under a layer's name stand its output's shape and the number of weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        An autoencoder with a layer named `code`.
+
+    Returns
+    -------
+    Picture
+        SVG.  Solid arrows carry numbers, dashed ones the places of maxima.
+
+    Raises
+    ------
+    ValueError
+        The model has no layer of that name.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> architecture(strided_autoencoder()).kind
+    'svg'
+    """
+    places = _places_of_layers(model)
+    height = max(y + _rise(layer) / 2 for layer, (_, y) in places.items())
+    with matplotlib.rc_context(STYLE | {"font.size": 12}):
+        figure = Figure((WIDTH, height + 0.05))
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.set(xlim=(0, WIDTH), ylim=(height + 0.05, 0))  # both in inches
+        axis.set_axis_off()
+        for layer, (x, y) in places.items():
+            _draw_layer(axis, layer, x, y)
+        for source, target, carries_places in _connections(model):
+            _draw_arrow(axis, source, target, places, carries_places)
+        return _svg(figure)
+
+
+def _places_of_layers(model):
+    """Return the middle of each layer's block; encoder and decoder meet at the code."""
+    code = model.layers.index(model.get_layer("code"))
+    sides = model.layers[:code][::-1], model.layers[code + 1 :]
+    rows = [{CODE: model.layers[code]}]
+    for left, right in itertools.zip_longest(*sides):
+        pair = {ENCODER: left, DECODER: right}
+        rows.append({x: layer for x, layer in pair.items() if layer is not None})
+    places, top = {}, 0.02
+    for row in reversed(rows):
+        rise = max(_rise(layer) for layer in row.values())
+        places |= {layer: (x, top + rise / 2) for x, layer in row.items()}
+        top += rise + GAP
+    return places
+
+
+def _block(layer):
+    """Return the height and width of a layer's block."""
+    _, height, _, channels = _all(layer.output)[0].shape
+    return PIXEL * height, CHANNEL * channels
+
+
+def _label(layer):
+    """Return the lines beside a layer's block."""
+    shape = " × ".join(map(str, _all(layer.output)[0].shape[1:]))
+    count = layer.count_params()
+    return [layer.name, shape] + ([f"{count:,} weights"] if count else [])
+
+
+def _rise(layer):
+    """Return how much height a layer takes, block and label."""
+    return max(_block(layer)[0], LINE * len(_label(layer)))
+
+
+def _draw_layer(axis, layer, x, y):
+    height, width = _block(layer)
+    color = "#cfe3f1" if layer.count_params() else "white"
+    corner = (x - width / 2, y - height / 2)
+    axis.add_patch(Rectangle(corner, width, height, facecolor=color, edgecolor=COLORS[0]))
+    side, align = (-1, "right") if x < CODE else (1, "left")
+    # beside the widest block of the book, so that the labels stand in one line
+    axis.text(x + side * (CHANNEL * 16 + 0.08), y, "\n".join(_label(layer)), ha=align, va="center")
+
+
+def _connections(model):
+    """Yield (layer, layer that takes its output, whether that output is places of maxima)."""
+    for target, source in itertools.product(model.layers, model.layers):
+        for tensor in _all(target.input):
+            if source is not target and any(tensor is each for each in _all(source.output)):
+                yield source, target, "int" in str(tensor.dtype)
+
+
+def _draw_arrow(axis, source, target, places, carries_places):
+    """Draw an arrow from one layer's block to another's."""
+    ends = _ends_of_places if carries_places else _ends
+    start, end = ends((*places[source], *_block(source)), (*places[target], *_block(target)))
+    style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "color": "#444444"}
+    if carries_places:
+        style |= {"linestyle": "--", "color": COLORS[1]}
+        middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+        axis.text(*middle, "places ", ha="right", va="bottom", color=COLORS[1])
+    axis.annotate("", end, start, arrowprops=style)
+
+
+def _ends(source, target):
+    """Return where an arrow leaves one block and meets the other: above and below."""
+    (x1, y1, height1, width1), (x2, y2, height2, width2) = source, target
+    down = 1 if y2 > y1 else -1
+    x1 += width1 / 4 if x1 == CODE else 0
+    x2 -= width2 / 4 if x2 == CODE else 0
+    return (x1, y1 + down * height1 / 2), (x2, y2 - down * height2 / 2)
+
+
+def _ends_of_places(source, target):
+    """Return the same for an arrow from the encoder, or the code, across to the decoder."""
+    (x1, y1, height1, width1), (x2, y2, _, width2) = source, target
+    start = (x1, y1 - height1 / 2) if x1 == CODE else (x1 + width1 / 2, y1)
+    return start, (x2 - width2 / 2, y2)
+
+
+def _all(tensors):
+    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+
+
 def _arrays_figure(named, highlight):
     """Draw all arrays in one coordinate system, so that their cells have one size."""
     width = sum(array.shape[1] + 1 for array in named.values()) - 1
@@ -609,8 +831,16 @@ def _plane(image):
     return np.clip(np.asarray(image)[..., 0], 0, 1)
 
 
-def _colors():
-    return [COLORS[k % len(COLORS)] for k in range(100)]
+def _dots():
+    """Yield how to draw one log after the other: black, in different shapes."""
+    for marker in itertools.cycle(DOTS):
+        yield {"color": "black", "marker": marker, "markersize": 4, "linestyle": "none"}
+
+
+def _lines():
+    """Yield how to draw one run after the other; black is left to the logs."""
+    for linestyle, color in itertools.cycle(itertools.product(DASHES, COLORS[:-1])):
+        yield {"color": color, "linestyle": linestyle}
 
 
 def _growing_means(step, loss, points=100):

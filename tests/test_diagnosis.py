@@ -1,9 +1,16 @@
+import keras
 import numpy as np
 import pytest
 import reference
 
 import cae_lessons as cae
-from cae_lessons.diagnosis import activations, dead_maps, dead_phases, phase_losses
+from cae_lessons.diagnosis import (
+    activations,
+    dead_maps,
+    dead_phases,
+    phase_losses,
+    receptive_field,
+)
 
 
 @pytest.fixture(scope="module")
@@ -369,3 +376,49 @@ def test_watched_gradient_is_that_of_finite_differences(images):
     layer.set_weights([kernel])
     slope = abs(losses[0] - losses[1]) / (2 * step)
     assert 0 < slope <= records[0]["gradient"] * 1.001  # the steepest slope of all
+
+
+def reach(kernels_and_strides):
+    """Return how many pixels in a row a unit sees, by the arithmetic of strides."""
+    size, jump = 1, 1
+    for kernel, stride in kernels_and_strides:
+        size, jump = size + (kernel - 1) * jump, jump * stride
+    return size
+
+
+@pytest.mark.parametrize("unpooling", ["zero-fill", "argmax"])
+def test_receptive_field_follows_the_kernels_and_strides(unpooling):
+    model = cae.unpooling_autoencoder(unpooling, decoder_order="unpool-deconv")
+    layers = [("convolution_1", 5, 1), ("pooling_1", 2, 2), ("convolution_2", 5, 1), ("code", 2, 2)]
+    for count, (layer, _, _) in enumerate(layers, start=1):
+        position = (14, 14) if count == 1 else (7, 7) if count < 4 else (3, 3)
+        size = reach([each[1:] for each in layers[:count]])
+        field = receptive_field(model, layer, position)
+        assert field.sum() == size**2
+        rows, columns = np.nonzero(field)
+        assert np.ptp(rows) + 1 == np.ptp(columns) + 1 == size
+
+
+@pytest.mark.parametrize("position", [(3, 3), (0, 0), (6, 2)])
+def test_receptive_field_is_where_the_gradient_is(position):
+    import tensorflow as tf
+
+    model = cae.strided_autoencoder()
+    field = receptive_field(model, "code", position)
+    model.set_weights([np.ones_like(array) for array in model.get_weights()])
+    image = tf.Variable(np.ones((1, 28, 28, 1), "float32"))
+    encoder = keras.Model(model.input, model.get_layer("code").output)
+    with tf.GradientTape() as tape:
+        unit = encoder(image)[0, position[0], position[1], 0]
+    np.testing.assert_array_equal(field, tape.gradient(unit, image)[0, ..., 0] > 0)
+
+
+def test_receptive_field_leaves_the_model_as_it_is():
+    model = cae.strided_autoencoder()
+    before = model.get_weights()
+    receptive_field(model, "code", (3, 3))
+    assert all(map(np.array_equal, before, model.get_weights()))
+    with pytest.raises(IndexError):
+        receptive_field(model, "code", (7, 0))
+    with pytest.raises(ValueError, match="No such layer"):
+        receptive_field(model, "coda", (0, 0))

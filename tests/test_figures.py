@@ -2,7 +2,9 @@
 
 import io
 import re
+from itertools import islice, pairwise
 
+import keras
 import matplotlib
 import numpy as np
 import pytest
@@ -71,8 +73,17 @@ def test_loss_curves_draw_every_run_and_floor():
     few = figures.loss_curves({"a": run([0.1, 0.05])}).data
     more = figures.loss_curves({"a": run([0.1, 0.05]), "b": run([0.2] * 60)}, {"floor": 0.1}).data
     assert more.count(b"<path") > few.count(b"<path")
-    assert few.count(figures.COLORS[1].encode()) == 0
-    assert more.count(figures.COLORS[1].encode()) > 0
+    assert few.count(figures.COLORS[0].encode()) == 0  # logs are black
+    assert more.count(figures.COLORS[0].encode()) > 0
+
+
+def test_runs_and_logs_are_drawn_alike_only_after_many():
+    lines = [tuple(each.values()) for each in islice(figures._lines(), 18)]
+    assert len(set(lines)) == 18
+    assert "#000000" not in {color for color, _ in lines}
+    dots = list(islice(figures._dots(), 4))
+    assert len({each["marker"] for each in dots}) == 4
+    assert {each["color"] for each in dots} == {"black"}
 
 
 def test_arrays_tint_the_marked_cells():
@@ -97,6 +108,113 @@ def test_stamping_ends_with_the_transposed_convolution():
         still = figures._png(figures._arrays_figure(named, {"input": corner, "output": last}))
     assert animation.frames[-1] == still.data
     assert len(animation.frames) == len(animation.captions) == 5
+
+
+def unpooled(kind, values, argmax):
+    """Return what Keras or the package's own layer makes of the values."""
+    if kind == "argmax":
+        return cae.layers.MaxUnpooling2D(2)([values, argmax])
+    layer = keras.layers.UpSampling2D if kind == "nearest" else cae.layers.ZeroFillUnpooling2D
+    return layer(2)(values)
+
+
+@pytest.mark.parametrize("kind", ["zero-fill", "nearest", "argmax"])
+def test_unpooling_ends_with_what_the_layer_gives(kind):
+    values, argmax = np.array([[5.0, 7.0], [1.0, 4.0]]), np.array([[4, 6], [8, 10]])
+    masks = {
+        "zero-fill": cae.layers.corner_mask(4, 2)[..., 0],
+        "nearest": np.ones((4, 4)),
+        "argmax": np.isin(np.arange(16).reshape(4, 4), argmax),
+    }
+    expected = unpooled(kind, values[None, ..., None], argmax[None, ..., None])
+    named = {
+        "values": values,
+        "spread": unpooled("nearest", values[None, ..., None], None)[0, ..., 0],
+        "mask": masks[kind].astype(int),
+        "product": expected[0, ..., 0],
+    }
+    named = {title: np.array(array) for title, array in named.items()}
+    last = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+    for tinted in last.values():
+        tinted[len(tinted) // 2 :, len(tinted) // 2 :] = True
+    with matplotlib.rc_context(figures.STYLE):
+        still = figures._png(figures._arrays_figure(named, last))
+    animation = figures.unpooling(values, masks[kind])
+    assert animation.frames[-1] == still.data
+    assert len(animation.frames) == len(animation.captions) == 5
+
+
+def test_unpooling_refuses_a_mask_without_whole_blocks():
+    with pytest.raises(ValueError, match="blocks"):
+        figures.unpooling(np.ones((2, 2)), np.ones((4, 5)))
+
+
+def test_receptive_fields_tint_the_seen_pixels_only():
+    seen = np.zeros((4, 4), bool)
+    seen[:2, :2] = True
+    image = np.zeros((4, 4, 1))
+    picture = pixels(figures.receptive_fields(image, {"": seen}))
+    plain = pixels(figures.receptive_fields(image, {"": ~(seen | True)}))
+    rows, columns = np.nonzero(np.any(picture != plain, axis=-1))
+    black = np.argwhere(np.all(plain == 0, axis=-1))  # with the frame, a little more
+    middle = black.mean(axis=0)
+    assert rows.max() <= middle[0] + 1
+    assert columns.max() <= middle[1] + 1
+    assert len(rows) == pytest.approx(len(black) / 4, rel=0.05)
+
+
+def drawn_text(picture):
+    """Return the texts of an SVG, which Matplotlib notes beside their outlines."""
+    return re.findall(r"<!-- (.*?) *-->", picture.data.decode())
+
+
+NETS = {
+    "strided": cae.strided_autoencoder,
+    "article": lambda: cae.unpooling_autoencoder("zero-fill"),
+    "mirror": lambda: cae.unpooling_autoencoder("nearest", decoder_order="unpool-deconv"),
+    "argmax": lambda: cae.unpooling_autoencoder("argmax", decoder_order="unpool-deconv"),
+    "biases": lambda: cae.strided_autoencoder(decoder_bias=True, output="logits"),
+}
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_architecture_names_every_layer_with_its_shape_and_weights(net):
+    model = NETS[net]()
+    expected = []
+    for layer in model.layers:
+        output = layer.output[0] if isinstance(layer.output, list | tuple) else layer.output
+        weights = sum(np.size(array) for array in layer.get_weights())
+        expected += [layer.name, "{} × {} × {}".format(*output.shape[1:])]
+        expected += [f"{weights:,} weights"] * (weights > 0)
+    text = drawn_text(figures.architecture(model))
+    assert sorted(text) == sorted(expected + ["places"] * (2 if net == "argmax" else 0))
+
+
+def test_architecture_draws_blocks_by_the_output_shapes():
+    model = cae.unpooling_autoencoder("nearest")
+    sizes = np.array([figures._block(layer) for layer in model.layers])
+    shapes = np.array([layer.output.shape[1::2] for layer in model.layers])
+    assert np.allclose(sizes / sizes[0], shapes / shapes[0])
+    places = figures._places_of_layers(model)
+    columns = [places[layer][0] for layer in model.layers]
+    assert columns == [figures.ENCODER] * 4 + [figures.CODE] + [figures.DECODER] * 4
+    heights = [places[layer][1] for layer in model.layers]
+    assert np.all(np.diff(heights[:5]) > 0)  # down to the code
+    assert np.all(np.diff(heights[4:]) < 0)  # and up again
+
+
+def test_architecture_connects_each_pooling_with_its_unpooling():
+    model = NETS["argmax"]()
+    places = {(a.name, b.name) for a, b, where in figures._connections(model) if where}
+    assert places == {("pooling_1", "unpooling_2"), ("code", "unpooling_1")}
+    numbers = [(a.name, b.name) for a, b, where in figures._connections(model) if not where]
+    names = [layer.name for layer in model.layers]
+    assert sorted(numbers) == sorted(pairwise(names))
+
+
+def test_architecture_wants_a_code():
+    with pytest.raises(ValueError, match="code"):
+        figures.architecture(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]))
 
 
 def test_animation_starts_at_its_last_frame_and_asks_no_other_host():
