@@ -3,6 +3,7 @@
 import functools
 import gzip
 import http.server
+import importlib.metadata
 import itertools
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -18,6 +20,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for path in sorted((ROOT / "book").iterdir()) if path.suffix in (".md", ".ipynb")]
 PAGES = [f"book/{path.stem}.html" for path in SOURCES]
+RAN = [f"book/{path.name}" for path in SOURCES if path.suffix == ".ipynb"]
 NOTEBOOK_PAGES = [f"book/{path.stem}.html" for path in SOURCES if path.suffix == ".ipynb"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 HEAVIEST = 1_500_000  # bytes of a page with all it loads, compressed
@@ -189,10 +192,10 @@ def test_page_tells_its_language(page):
 
 
 def test_every_icon_is_drawn(page):
-    drawn = "getComputedStyle(i, '::before').content.length > 2"
-    icons = "all => all.filter(i => !(%s)).map(i => i.className)" % drawn
-    assert page.locator("i[class*=fa-]").count() >= 5
-    assert page.eval_on_selector_all("i[class*=fa-]", icons) == []
+    icons = page.locator("i[class*=fa-]")
+    signs = "all => all.map(i => getComputedStyle(i, '::before').content)"
+    assert icons.count() >= 5
+    assert not {"none", "normal", '""'} & set(icons.evaluate_all(signs))
 
 
 # A page's structure is the same in both themes, its colours are not.
@@ -271,6 +274,51 @@ def test_notebook_can_be_downloaded(html, path):
         notebook = nbformat.read((html / path).parent / link, as_version=4)
         nbformat.validate(notebook)
         assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_list_of_figures_has_them_all(html):
+    text = (html / "book" / "figures.html").read_text()
+    pictures = [cell for cell in _cells() if _has_picture(cell)]
+    assert text.count("<dt>") == len(pictures)
+    for cell in pictures:
+        assert f"#{cell.metadata.mystnb.figure.name}" in text
+        assert escape(cell.metadata.mystnb.image.alt.split("'")[0], quote=False) in text
+
+
+def _cells():
+    notebooks = [nbformat.read(path, as_version=4) for path in SOURCES if path.suffix == ".ipynb"]
+    return [cell for notebook in notebooks for cell in notebook.cells]
+
+
+def _has_picture(cell):
+    return any(
+        kind.startswith("image/")
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {})
+    )
+
+
+def test_run_times_are_the_notebooks_own(html):
+    text = (html / "book" / "run_times.html").read_text()
+    cells = re.findall(r"<td[^>]*><p>(.*?)</p></td>", text)
+    times = [re.findall(r"\d+", cell) for cell in cells if re.fullmatch(r"[\d min]+ s", cell)]
+    stamps = [nbformat.read(ROOT / page, as_version=4).metadata.cae_lessons for page in RAN]
+    assert [int(time[-1]) + 60 * int([0, *time][-2]) for time in times] == [
+        stamp.seconds for stamp in stamps
+    ]
+    for package in ("keras", "tensorflow", "jupyter-book"):
+        assert importlib.metadata.version(package) in cells
+
+
+def test_page_has_a_preview_card(page, html):
+    card = page.eval_on_selector_all(
+        "meta[property^='og:']", "all => all.map(m => [m.getAttribute('property'), m.content])"
+    )
+    card = dict(card)
+    title = page.locator("article h1").evaluate("h => h.firstChild.textContent")
+    assert card["og:title"] == title
+    assert 0 < len(card["og:description"]) <= 200
+    assert (html / "book" / card["og:image"]).is_file()
 
 
 def test_search_finds_a_term(visit):
