@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book test test-jax lint format execute study serve lock clean help
+.PHONY: book pdf linkcheck test test-jax lint format execute study serve lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -22,6 +22,14 @@ $(READY): requirements.txt pyproject.toml
 book: $(READY)  ## render the book with warnings as errors
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going .
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+pdf: $(READY)  ## print the whole book to one PDF (needs Chromium or Chrome)
+	$(BIN)/jupyter-book build --quiet -W -n --keep-going --builder singlehtml .
+	$(BIN)/python book/pdf.py _build/singlehtml _build/book.pdf
+	@echo "The book: $(CURDIR)/_build/book.pdf"
+
+linkcheck: $(READY)  ## ask every page that the book links to whether it is there (needs network)
+	$(BIN)/jupyter-book build --quiet --keep-going --builder linkcheck .
 
 test: $(READY)  ## run the package's tests and every notebook
 	$(BIN)/python -m pytest

@@ -1,21 +1,32 @@
 """The rendered book, opened in a real browser."""
 
 import functools
+import gzip
 import http.server
+import importlib.metadata
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
+from html import escape
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for path in sorted((ROOT / "book").iterdir()) if path.suffix in (".md", ".ipynb")]
 PAGES = [f"book/{path.stem}.html" for path in SOURCES]
+RAN = [f"book/{path.name}" for path in SOURCES if path.suffix == ".ipynb"]
 NOTEBOOK_PAGES = [f"book/{path.stem}.html" for path in SOURCES if path.suffix == ".ipynb"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+HEAVIEST = 1_500_000  # bytes of a page with all it loads, compressed
+# The logo stands in no landmark, which the theme alone could change.
+EXCUSED = {("region", ".only-light")}
+TAB_STOPS_LATE = 600  # milliseconds; the theme sets them 300 after the last change of size
 QUIET = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-sandbox"]
 
 
@@ -70,10 +81,12 @@ def visit(browser, address):
     def open_page(path):
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
         page.complaints = []
+        page.loaded = set()
         page.on("console", lambda message: _note_console(page, message))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("request", lambda request: _note_other_host(page, request, address))
         page.on("response", lambda response: _note_failure(page, response))
+        page.on("requestfinished", lambda request: page.loaded.add(request.url))
         page.goto(f"{address}/{path}", wait_until="networkidle")
         return page
 
@@ -103,6 +116,16 @@ def _note_failure(page, response):
         page.complaints.append(f"{response.status}: {response.url}")
 
 
+def _load_all_images(page):
+    page.eval_on_selector_all("article img", "all => all.forEach(i => i.loading = 'eager')")
+    page.wait_for_load_state("networkidle")
+
+
+@functools.cache
+def _gzipped(file):
+    return len(gzip.compress(file.read_bytes()))
+
+
 def test_page_loads_cleanly(page):
     assert page.complaints == []
 
@@ -121,9 +144,15 @@ def test_page_fits_and_follows_the_readers_theme(page, width, scheme):
 def test_every_image_has_alt_text_and_loads(page):
     images = "[...document.querySelectorAll('article img')]"
     assert page.evaluate(f"{images}.filter(i => !i.alt).map(i => i.src)") == []
-    page.evaluate(f"{images}.forEach(i => i.loading = 'eager')")
-    page.wait_for_load_state("networkidle")
+    _load_all_images(page)
     assert page.evaluate(f"{images}.filter(i => !i.naturalWidth).map(i => i.src)") == []
+
+
+def test_page_with_all_it_loads_is_light(page, html):
+    _load_all_images(page)
+    files = {url.split("?")[0].split("#")[0] for url in page.loaded if url.startswith("http")}
+    sizes = {path: _gzipped(html / path.split("/", 3)[3]) for path in files}
+    assert sum(sizes.values()) < HEAVIEST, sorted(sizes.items(), key=lambda item: -item[1])
 
 
 def test_every_internal_link_resolves(page, html):
@@ -148,6 +177,62 @@ def test_every_formula_is_set(page):
     assert page.locator(".math").count() == page.locator(".math mjx-container").count()
 
 
+def test_headings_are_in_order(page):
+    levels = page.eval_on_selector_all(
+        "h1, h2, h3, h4, h5, h6",
+        "all => all.filter(h => h.checkVisibility()).map(h => Number(h.tagName[1]))",
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), levels
+
+
+def test_page_tells_its_language(page):
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_every_icon_is_drawn(page):
+    icons = page.locator("i[class*=fa-]")
+    signs = "all => all.map(i => getComputedStyle(i, '::before').content)"
+    assert icons.count() >= 5
+    assert not {"none", "normal", '""'} & set(icons.evaluate_all(signs))
+
+
+# A page's structure is the same in both themes, its colours are not.
+@pytest.mark.parametrize(
+    ("scheme", "rules"), [("light", None), ("dark", ["color-contrast"])], ids=["light", "dark"]
+)
+def test_page_is_accessible_with_all_unfolded(page, scheme, rules):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    folded = "article details:not([open]) > summary, .toggle-hidden .toggle-button"
+    page.eval_on_selector_all(folded, "all => all.forEach(button => button.click())")
+    page.wait_for_timeout(TAB_STOPS_LATE)
+    page.evaluate("Promise.all(document.getAnimations().map(a => a.finished))")
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = axe.run(page, options=options).response["violations"]
+    faults = {(fault["id"], node["target"][0]) for fault in found for node in fault["nodes"]}
+    assert faults <= EXCUSED
+
+
+@pytest.mark.parametrize("path", NOTEBOOK_PAGES)
+def test_paper_shows_the_text_alone_and_all_of_it(visit, path):
+    page = visit(path)
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    folded = page.locator(".solution .cell, article details > :not(summary)")
+    hidden = "all => all.filter(e => !e.checkVisibility({visibilityProperty: true})).length"
+    assert folded.count() >= 6
+    assert folded.evaluate_all(hidden) == 0
+    assert not page.locator(".bd-sidebar-primary, .bd-sidebar-secondary").first.is_visible()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.close()
+
+
 @pytest.mark.parametrize("path", NOTEBOOK_PAGES)
 def test_solutions_are_folded_and_unfold(visit, path):
     page = visit(path)
@@ -169,6 +254,71 @@ def test_animation_plays_and_follows_the_slider(visit):
     animation.locator("input").fill("4")
     assert animation.locator("img").get_attribute("src") == last
     assert animation.locator("button").inner_text() == "Play"
+
+
+def test_skip_link_leads_past_the_sidebar(visit):
+    page = visit("book/intro.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Skip to main content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#main-content') !== null")
+    page.close()
+
+
+@pytest.mark.parametrize("path", NOTEBOOK_PAGES)
+def test_notebook_can_be_downloaded(html, path):
+    links = re.findall(r'href="([^"]+\.ipynb)"', (html / path).read_text())
+    assert links
+    for link in links:
+        notebook = nbformat.read((html / path).parent / link, as_version=4)
+        nbformat.validate(notebook)
+        assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_list_of_figures_has_them_all(html):
+    text = (html / "book" / "figures.html").read_text()
+    pictures = [cell for cell in _cells() if _has_picture(cell)]
+    assert text.count("<dt>") == len(pictures)
+    for cell in pictures:
+        assert f"#{cell.metadata.mystnb.figure.name}" in text
+        assert escape(cell.metadata.mystnb.image.alt.split("'")[0], quote=False) in text
+
+
+def _cells():
+    notebooks = [nbformat.read(path, as_version=4) for path in SOURCES if path.suffix == ".ipynb"]
+    return [cell for notebook in notebooks for cell in notebook.cells]
+
+
+def _has_picture(cell):
+    return any(
+        kind.startswith("image/")
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {})
+    )
+
+
+def test_run_times_are_the_notebooks_own(html):
+    text = (html / "book" / "run_times.html").read_text()
+    cells = re.findall(r"<td[^>]*><p>(.*?)</p></td>", text)
+    times = [re.findall(r"\d+", cell) for cell in cells if re.fullmatch(r"[\d min]+ s", cell)]
+    stamps = [nbformat.read(ROOT / page, as_version=4).metadata.cae_lessons for page in RAN]
+    assert [int(time[-1]) + 60 * int([0, *time][-2]) for time in times] == [
+        stamp.seconds for stamp in stamps
+    ]
+    for package in ("keras", "tensorflow", "jupyter-book"):
+        assert importlib.metadata.version(package) in cells
+
+
+def test_page_has_a_preview_card(page, html):
+    card = page.eval_on_selector_all(
+        "meta[property^='og:']", "all => all.map(m => [m.getAttribute('property'), m.content])"
+    )
+    card = dict(card)
+    title = page.locator("article h1").evaluate("h => h.firstChild.textContent")
+    assert card["og:title"] == title
+    assert 0 < len(card["og:description"]) <= 200
+    assert (html / "book" / card["og:image"]).is_file()
 
 
 def test_search_finds_a_term(visit):
