@@ -269,7 +269,10 @@ def loss_curves(runs, floors=None, ylabel="mean squared error"):
             axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
                           va="bottom", fontsize=9, color="#444444")  # fmt: skip
         axis.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
-        axis.legend(fontsize=9)
+        if len(runs) <= 6:
+            axis.legend(fontsize=9)
+        else:  # more would hide the curves
+            figure.legend(fontsize=9, loc="outside right upper")
         return _svg(figure)
 
 

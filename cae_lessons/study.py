@@ -30,7 +30,7 @@ from cae_lessons.training import (
 
 RECORDS = Path(__file__).with_name("study_records.jsonl")
 SEEDS = 8
-SHORT_STEPS = 200  # a net that collapses has done so by step 50
+SHORT_STEPS = 200  # what throws a net happens in the first 20
 CURVE_POINTS = 60
 DIAGNOSED_IMAGES = 500
 ARTICLE = {
@@ -104,6 +104,7 @@ def grid():
     """
     heads = [(h, o) for h in ("sigmoid", "relu") for o in ("sigmoid", "relu", "linear", "logits")]
     today = {"hidden": "relu", "output": "logits", "decoder_bias": True, "learning_rate": 0.001}
+    squared = {**today, "output": "linear"}
     variants = [
         *(variant("nearest", hidden=h, output=o) for h, o in heads),
         variant("nearest", decoder_bias=True),
@@ -125,6 +126,7 @@ def grid():
         *(variant("zero-fill", hidden=h, output=o) for h, o in heads if o != "logits"),
         variant("mirrored-nearest", **today, initializer="glorot_uniform", steps=1000),
         variant("strided", **today, initializer="glorot_uniform", steps=ARTICLE_STEPS),
+        variant("strided", **squared, initializer="glorot_uniform", steps=ARTICLE_STEPS),
         variant("mirrored-nearest", **today, initializer="he_normal", steps=1000),
         variant("nearest", hidden="relu", output="relu", steps=ARTICLE_STEPS),
     ]
