@@ -32,7 +32,7 @@ linkcheck: $(READY)  ## ask every page that the book links to whether it is ther
 	$(BIN)/jupyter-book build --quiet --keep-going --builder linkcheck .
 
 test: $(READY)  ## run the package's tests and every notebook
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 $(JAX)/.ready: $(READY) tests/requirements-jax.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \

@@ -292,7 +292,7 @@ def thin(losses, points=CURVE_POINTS):
     Examples
     --------
     >>> thin([1, 2, 3, 4, 5, 6], points=3)
-    ([0.0, 1.5, 4.0], [1.0, 2.5, 5.0])
+    ([0.0, 1.0, 3.5], [1.0, 2.0, 4.5])
     """
     edges = np.unique(np.geomspace(1, len(losses), points).astype(int))[:-1]
     windows = np.split(np.arange(len(losses)), edges)
@@ -334,8 +334,8 @@ def load(path=RECORDS):
 
     Examples
     --------
-    >>> load().query("net == 'nearest'").groupby("variant").verdict.count().min() >= 8
-    True
+    >>> load().groupby("variant").seed.nunique().min().item()  # seeds of each variant
+    8
     """
     records, damaged = read_records(path)
     if damaged:

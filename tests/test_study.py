@@ -14,8 +14,8 @@ import pytest
 import cae_lessons as cae
 from cae_lessons import study
 
-# Two variants, three seeds, two steps: six runs that take a second each.
-SMALL = {"only": "strided/relu-l*/200-steps", "seeds": 3, "steps": 2}
+# Two variants, two seeds, two steps: four runs that take a second each.
+SMALL = {"only": "strided/relu-l*/200-steps", "seeds": 2, "steps": 2}
 TIMES = {"seconds", "versions"}
 
 
@@ -59,15 +59,15 @@ def wait_for_records(path, count):
 def test_killed_study_and_killed_worker_lose_nothing(tmp_path):
     path = tmp_path / "records.jsonl"
     first = start(path)
-    wait_for_records(path, 2)
+    wait_for_records(path, 1)
     first.kill()
     first.wait()
     kept, damaged = study.read_records(path)
     assert not damaged
-    assert len(kept) >= 2
+    assert kept
 
     second = start(path)
-    wait_for_records(path, len(kept) + 1)
+    wait_for_records(path, min(len(kept) + 1, 4))
     workers = psutil.Process(second.pid).children(recursive=True)
     busiest = max(workers, key=lambda process: sum(process.cpu_times()[:2]))
     busiest.send_signal(signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_killed_study_and_killed_worker_lose_nothing(tmp_path):
     assert records.keys() == keys(study.tasks(**SMALL))
     assert len(path.read_text().splitlines()) == len(records)
     assert {key: records[key] for key in kept} == kept  # seconds included: they didn't run again
-    assert f"{len(kept)} of 6 runs are there already" in output
+    assert f"{len(kept)} of 4 runs are there already" in output
     assert not list(tmp_path.glob("*.partial"))
     one_worker_gives_the_same(records, tmp_path / "one.jsonl")
 
@@ -152,7 +152,7 @@ def test_only_what_is_missing_runs(tmp_path, here, record):
         return {**record, **task}
 
     here(run)
-    study.run_study(wanted[:4], path, report=lambda line: None)
+    study.run_study(wanted[:3], path, report=lambda line: None)
     assert study.run_study(wanted, path, report=lambda line: None) == []
     assert ran == [(task["variant"], task["seed"]) for task in wanted]
     assert study.read_records(path)[0].keys() == keys(wanted)
@@ -171,7 +171,7 @@ def test_failing_run_is_named_and_stops_no_other(tmp_path, here, record):
     failed = study.run_study(wanted, path, report=lines.append)
     assert len(failed) == 2
     assert all("seed 1" in line and "no memory" in line for line in failed)
-    assert len(study.read_records(path)[0]) == 4
+    assert len(study.read_records(path)[0]) == 2
     assert sum("FAILED" in line for line in lines) == 2
 
 
@@ -198,7 +198,7 @@ def test_damaged_record_is_named_and_runs_again(tmp_path, here, record, damage):
     lines.clear()
     study.run_study(wanted, path, report=lines.append)
     assert "line 2 is no whole record" in lines[0]
-    assert "5 of 6 runs are there already" in lines[1]
+    assert "3 of 4 runs are there already" in lines[1]
     assert path.read_text().splitlines() == whole
 
 

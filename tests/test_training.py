@@ -535,13 +535,13 @@ def test_bar_in_a_notebook_takes_itself_back(monkeypatch):
 
 
 def test_watching_changes_nothing_and_sees_each_step_before_it(few):
-    seen, model = [], cae.strided_autoencoder()
+    seen, model = [], tiny()
 
     def look(step):
         seen.append((step, cae.mean_squared_error(model, few)))
 
-    watched = cae.train(model, few, steps=4, batch_size=len(few), before_step=look)
-    unwatched = cae.train(cae.strided_autoencoder(), few, steps=4, batch_size=len(few))
+    watched = quick(model, few, steps=4, before_step=look)
+    unwatched = quick(tiny(), few, steps=4)
     assert watched.loss == unwatched.loss
     assert [step for step, _ in seen] == [0, 1, 2, 3]
     np.testing.assert_allclose([loss for _, loss in seen], watched.loss, rtol=1e-4)
