@@ -2,18 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 JAX := .venv-jax
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book pdf linkcheck test test-jax lint format execute study serve lock clean help
+.PHONY: book pdf linkcheck test test-jax lint format execute study bench bench-guard serve lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 $(READY): requirements.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \
+		"TensorFlow needs Python 3.11, 3.12 or 3.13 (name it: make PYTHON=python3.13), this is " + sys.version)'
+	@echo "Installing TensorFlow and the book's other packages into $(VENV): 3 GB, some minutes, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -57,6 +60,19 @@ execute: $(READY)  ## run all notebooks at full length and write their outputs b
 study: $(READY)  ## run what is missing of the study (CHECK=1: run a few runs again and compare)
 	$(BIN)/python -m cae_lessons.study --out cae_lessons/study_records.jsonl $(if $(CHECK),--check)
 
+$(BENCH)/.ready: requirements.txt pyproject.toml benchmarks/requirements.txt tests/requirements-jax.txt
+	@echo "Installing PyTorch, JAX and the book's packages into $(BENCH): 4 GB, some minutes, once."
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+bench: $(BENCH)/.ready  ## measure the package against Keras' defaults, PyTorch and JAX, the book and the machine
+	$(BENCH)/bin/python -m benchmarks
+
+bench-guard: $(READY)  ## fail where training fell behind Keras' defaults since the last `make bench`
+	$(BIN)/python -m benchmarks --guard
+
 serve: book  ## show the book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
@@ -65,4 +81,4 @@ lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt
 
 clean:  ## remove the rendered book and the virtual environment
-	rm -rf _build $(VENV) $(JAX)
+	rm -rf _build $(VENV) $(JAX) $(BENCH)

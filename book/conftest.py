@@ -2,6 +2,6 @@
 
 import os
 
-os.environ["CAE_LESSONS_STEPS"] = "12"
+os.environ.setdefault("CAE_LESSONS_STEPS", "12")
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

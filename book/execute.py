@@ -7,6 +7,7 @@ Each notebook is stamped with a fingerprint of the code that made its outputs, s
 tell outputs that have gone stale.
 """
 
+import argparse
 import ast
 import hashlib
 import os
@@ -96,6 +97,19 @@ def main(prefixes):
         print(f"{execute(path):.0f} s")
 
 
+def parse():
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(
+        description=f"Run notebooks with {FULL_STEPS:,} training steps and save their outputs."
+    )
+    parser.add_argument(
+        "prefixes",
+        nargs="*",
+        help="how their names start: 03, say; all by default",
+    )
+    return parser.parse_args()
+
+
 def _without_docstrings(tree):
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -113,4 +127,4 @@ def _is_docstring(node):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(parse().prefixes)

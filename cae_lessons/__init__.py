@@ -45,3 +45,8 @@ def __getattr__(name):
     if name in ("figures", "study"):
         return importlib.import_module(f"cae_lessons.{name}")
     raise AttributeError(f"module 'cae_lessons' has no attribute {name!r}")
+
+
+def __dir__():
+    """Name `figures` and `study` too, before they are imported."""
+    return sorted({*globals(), *__all__})

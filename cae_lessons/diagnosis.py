@@ -97,7 +97,8 @@ class ModelDiagnosis:
 
     def __str__(self):
         """Return one line a finding."""
-        lines = [f"{self.verdict}; mean squared error {self.picture}"]
+        stuck_on = self.picture if self.verdict != "trained" else f"{self.picture.loss:.6f}"
+        lines = [f"{self.verdict}; mean squared error {stuck_on}"]
         if self.since is not None:
             lines.append(f"the loss stays there since step {self.since:,}")
         lines.append(f"pictures vary {self.variation:.2%} as much as the images")

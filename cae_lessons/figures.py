@@ -66,7 +66,9 @@ class Picture:
         return {"image/png": base64.b64encode(self.data).decode()}
 
     def save(self, path):
-        """Write the picture to a file whose name should end in its `kind`."""
+        """Write the picture to a file; a name that doesn't end in its `kind` is a ValueError."""
+        if Path(path).suffix != f".{self.kind}":
+            raise ValueError(f"{path}: the picture is {self.kind}, expected a name in .{self.kind}")
         Path(path).write_bytes(self.data)
 
 
@@ -154,12 +156,22 @@ def digits(rows):
     Picture
         PNG.
 
+    Raises
+    ------
+    ValueError
+        `rows` is no dict, or its rows hold different numbers of images.
+
     Examples
     --------
     >>> digits({"black": np.zeros((3, 28, 28, 1))}).kind
     'png'
     """
+    if not isinstance(rows, dict):
+        raise ValueError(f"rows are a {type(rows).__name__}, expected a dict of label to images")
     columns = max(len(images) for images in rows.values())
+    if any(len(images) != columns for images in rows.values()):
+        counts = ", ".join(f"{label}: {len(images)}" for label, images in rows.items())
+        raise ValueError(f"rows hold different numbers of images ({counts})")
     figure, axes = _grid(len(rows), columns, cell=WIDTH / (columns + 1.5))
     for row, (label, images) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(row, images, strict=True):

@@ -124,7 +124,8 @@ def check_images(images, shape=None):
     Raises
     ------
     ValueError
-        The array is empty, of another rank, shape or dtype, holds NaNs or leaves [0, 1].
+        The array is empty, of another rank, shape or dtype, holds NaNs or leaves [0, 1]; or it
+        is no array, but a `Split` or `Digits`.
 
     Examples
     --------
@@ -133,7 +134,10 @@ def check_images(images, shape=None):
         ...
     ValueError: images have dtype uint8, expected floats in [0, 1] (divide bytes by 255)
     """
-    images = np.asarray(images)
+    if isinstance(images, (Split, Digits)):
+        field = ".images" if isinstance(images, Split) else ".train.images or .test.images"
+        raise ValueError(f"images are a {type(images).__name__}, expected its array: {field}")
+    images = _as_array(images)
     expected = "(n, height, width, channels)" if shape is None else f"(n, {str(tuple(shape))[1:]}"
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
         raise ValueError(f"images have shape {images.shape}, expected {expected}")
@@ -149,6 +153,13 @@ def check_images(images, shape=None):
     if lowest < 0 or highest > 1:
         raise ValueError(f"images lie in [{lowest:g}, {highest:g}], expected [0, 1]")
     return images.astype(np.float32, copy=False)
+
+
+def _as_array(images):
+    try:
+        return np.asarray(images)
+    except ValueError:
+        raise ValueError("images differ in shape, expected one array of them") from None
 
 
 def _split(images, labels):
@@ -183,7 +194,7 @@ def _read_packaged(path=PACKAGED):
 
 def _read_directory(directory):
     if not directory.is_dir():
-        raise FileNotFoundError(f"{directory} is not a directory with MNIST's IDX files")
+        raise FileNotFoundError(f"{directory.absolute()} is not a directory with MNIST's IDX files")
     paths = {name: _find(directory, file_name) for name, file_name in IDX_FILES.items()}
     return {
         name: _Source(path, _parse_idx(path, axes=3 if "images" in name else 1))

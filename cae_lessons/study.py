@@ -12,10 +12,16 @@ import sys
 from pathlib import Path
 
 import keras
-import locket
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
+
+try:
+    import locket
+    import pandas as pd
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"cae.study needs {error.name}, one of the packages that the extra [study] installs"
+    ) from None
 
 from cae_lessons import diagnosis, floors
 from cae_lessons.mnist import load_mnist
@@ -591,7 +597,7 @@ def _alone(path):
 
 
 @contextlib.contextmanager
-def _client(scheduler):
+def _client(scheduler, workers=None):
     import dask
     from dask.distributed import Client, LocalCluster
 
@@ -604,7 +610,7 @@ def _client(scheduler):
     threads = dict.fromkeys(names, 1)
     with (
         dask.config.set({"distributed.nanny.pre-spawn-environ": threads}),
-        LocalCluster(threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -125,6 +125,8 @@ def write_whole(path, text):
     try:
         partial.write_text(text)
         partial.replace(path)
+    except OSError as error:  # it names the partial file, which nobody asked for
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -232,6 +232,7 @@ def test_report_of_a_loss_names_the_nearest_first(images):
 
 def test_copying_net_is_trained(model, images):
     found = cae.diagnose(model, images)
+    assert str(found).splitlines()[0] == f"trained; mean squared error {found.picture.loss:.6f}"
     assert found.verdict == "trained"
     assert found.picture.verdict == "perfect"
     assert found.variation == pytest.approx(1)

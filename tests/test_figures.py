@@ -48,8 +48,21 @@ def test_pictures_outside_the_range_are_drawn_as_the_nearer_end():
 
 
 def test_rows_of_different_length_are_refused():
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match=r"different numbers of images \(a: 2, b: 1\)"):
         figures.digits({"a": np.zeros((2, 4, 4, 1)), "b": np.zeros((1, 4, 4, 1))})
+
+
+def test_rows_without_labels_are_refused():
+    with pytest.raises(ValueError, match="rows are a ndarray, expected a dict"):
+        figures.digits(np.zeros((2, 4, 4, 1)))
+
+
+def test_a_picture_is_saved_under_a_name_of_its_kind_only(tmp_path):
+    picture = figures.pictures({"x": np.ones((3, 3))})
+    picture.save(tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes() == picture.data
+    with pytest.raises(ValueError, match=r"x\.jpg: the picture is png"):
+        picture.save(tmp_path / "x.jpg")
 
 
 def test_only_dead_maps_are_crossed_out():

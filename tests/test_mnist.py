@@ -344,6 +344,18 @@ def test_check_images_says_what_is_wrong(images, message):
         check_images(images)
 
 
+def test_check_images_names_the_field_that_was_meant(digits):
+    with pytest.raises(ValueError, match=r"images are a Split, expected its array: \.images"):
+        check_images(digits.train)
+    with pytest.raises(ValueError, match=r"images are a Digits, .*\.train\.images or"):
+        check_images(digits)
+
+
+def test_check_images_of_differing_shapes():
+    with pytest.raises(ValueError, match="images differ in shape"):
+        check_images([np.zeros((2, 2, 1)), np.zeros((3, 2, 1))])
+
+
 @pytest.mark.parametrize("shape", [(28, 28, 3), (28, 27, 1), (14, 14, 1)])
 def test_check_images_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"expected \(n, 28, 28, 1\)"):

@@ -1,0 +1,91 @@
+"""`fold_unpooling`: fewer products, the same numbers, the same weights."""
+
+import keras
+import numpy as np
+import pytest
+
+import cae_lessons as cae
+from cae_lessons.layers import ZeroFillUnpooling2D
+from cae_lessons.models import fold_unpooling, gives_logits
+
+NETS = [
+    (unpooling, order)
+    for unpooling in ("zero-fill", "nearest")
+    for order in ("deconv-unpool", "unpool-deconv")
+]
+
+nets = pytest.mark.parametrize(("unpooling", "order"), NETS)
+
+
+@pytest.fixture
+def images(digits):
+    return digits.train.images[:120]
+
+
+def pair(unpooling, kernel_size, **options):
+    """Unpool, then convolve: whole numbers in float64, so that every sum is exact."""
+    image = keras.Input((3, 5, 2), dtype="float64")
+    convolution = keras.layers.Conv2DTranspose(
+        4, kernel_size, padding="same", dtype="float64", **options
+    )
+    model = keras.Model(image, convolution(unpooling(image)))
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.integers(1, 10, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 4, 5])
+@pytest.mark.parametrize("pool_size", [(2, 2), (3, 3), (1, 2), (3, 2)])
+@pytest.mark.parametrize("layer", [ZeroFillUnpooling2D, keras.layers.UpSampling2D])
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_the_pair_becomes_one_layer_of_equal_output(layer, pool_size, kernel_size, use_bias):
+    model = pair(layer(pool_size, dtype="float64"), kernel_size, use_bias=use_bias)
+    folded = fold_unpooling(model)
+    assert len(folded.layers) == 2
+    assert folded.output_shape == model.output_shape
+    x = np.random.default_rng(1).integers(1, 10, (2, 3, 5, 2)).astype(float)
+    np.testing.assert_allclose(folded(x), model(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strides": 2}, {"dilation_rate": 2}], ids=["stride 2", "dilation"]
+)
+def test_other_transposed_convolutions_stay(options):
+    model = pair(ZeroFillUnpooling2D(dtype="float64"), 3, **options)
+    assert len(fold_unpooling(model).layers) == 3
+
+
+def test_other_resizing_stays():
+    model = pair(keras.layers.UpSampling2D(interpolation="bilinear", dtype="float64"), 3)
+    assert len(fold_unpooling(model).layers) == 3
+
+
+@nets
+def test_a_folded_net_shares_its_weights_and_trains_them(unpooling, order, images):
+    twins = [cae.unpooling_autoencoder(unpooling, decoder_order=order) for _ in range(2)]
+    folded = fold_unpooling(twins[0])
+    assert [id(v) for v in folded.variables] == [id(v) for v in twins[0].variables]
+    settings = {"steps": 5, "learning_rate": 0.001, "progress": False}
+    runs = [cae.train(model, images, **settings) for model in (folded, twins[1])]
+    np.testing.assert_allclose(runs[0].loss, runs[1].loss, rtol=1e-4)
+    assert runs[0].settings["model"] == runs[1].settings["model"]
+    assert cae.mean_squared_error(twins[0], images) == pytest.approx(
+        cae.mean_squared_error(folded, images), rel=1e-6
+    )
+
+
+def test_a_folded_net_of_logits_is_still_one():
+    model = cae.unpooling_autoencoder("nearest", decoder_order="unpool-deconv", output="logits")
+    assert gives_logits(fold_unpooling(model))
+
+
+def test_nothing_to_fold(images):
+    model = cae.strided_autoencoder()
+    folded = fold_unpooling(model)
+    assert [layer.name for layer in folded.layers] == [layer.name for layer in model.layers]
+
+
+def test_argmax_nets_are_refused():
+    model = cae.unpooling_autoencoder("argmax", decoder_order="unpool-deconv")
+    with pytest.raises(ValueError, match="argmax_autoencoder is no chain of layers"):
+        fold_unpooling(model)
