@@ -70,8 +70,8 @@ $(BENCH)/.ready: requirements.txt pyproject.toml benchmarks/requirements.txt tes
 bench: $(BENCH)/.ready  ## measure the package against Keras' defaults, PyTorch and JAX, the book and the machine
 	$(BENCH)/bin/python -m benchmarks
 
-bench-guard: $(READY)  ## fail where training fell behind Keras' defaults since the last `make bench`
-	$(BIN)/python -m benchmarks --guard
+bench-guard: $(READY)  ## fail where training fell behind Keras' `fit` since the last `make bench`
+	$(BIN)/python -m benchmarks --guard --repeats 2
 
 serve: book  ## show the book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -5,12 +5,13 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import growth, guard, layers, limits, machine, steps, waits, workers
+from benchmarks import growth, guard, layers, limits, machine, steps, tried, waits, workers
 
 PARTS = {
     "steps": steps,
     "limits": limits,
     "layers": layers,
+    "tried": tried,
     "growth": growth,
     "workers": workers,
     "waits": waits,
@@ -19,27 +20,34 @@ RESULTS = Path(__file__).with_name("results.json")
 
 
 def main():
-    """Run what is asked for, print it, and keep the results of a whole run."""
+    """Measure what is asked for, print it, and keep it part by part."""
     arguments = parse()
     if arguments.guard:
         sys.exit(guard.guard(json.loads(RESULTS.read_text())["steps"], arguments.repeats))
-    out = arguments.out or (None if arguments.only else RESULTS)
-    results = {"machine": machine.describe(), "repeats": arguments.repeats}
-    for name in [arguments.only] if arguments.only else PARTS:
+    for name in arguments.only or PARTS:
         print(f"{PARTS[name].__doc__}\n", flush=True)
-        results[name] = PARTS[name].measure(arguments.repeats)
-        print(f"{PARTS[name].report(results[name])}\n", flush=True)
-    if out:
-        out.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"Written to {out}")
+        measured = PARTS[name].measure(arguments.repeats)
+        print(f"{PARTS[name].report(measured)}\n", flush=True)
+        keep(arguments.out, name, measured)
+    print(f"Written to {arguments.out}")
+
+
+def keep(path, name, measured):
+    """Put a part's results into the file, beside those of other parts from the same machine."""
+    found = {"machine": machine.describe()}
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if kept.get("machine") == found["machine"]:
+        found = kept
+    found[name] = measured
+    path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def parse():
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, help="run this part alone and print it")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure, all by default")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each contender")
-    parser.add_argument("--out", type=Path, help=f"JSON file; {RESULTS.name} for a whole run")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file of the results")
     parser.add_argument(
         "--guard", action="store_true", help="compare a quick run's ratios with the stored ones"
     )

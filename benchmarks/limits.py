@@ -1,8 +1,8 @@
 """How far a training step is from what the machine can do at all.
 
-Two rough lower bounds of a step's time: its multiplications and additions at the rate of a large
-matrix product, and the maps and weights that must pass at the rate of a large copy.  Small nets
-whose maps fit in the cache may well beat the second.
+How long a step's multiplications and additions take at the rate of a large matrix product, and its
+maps and weights at the rate of a large copy.  Another way to compute the same may take fewer
+operations, and maps that fit in the cache pass faster.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import nets
-from benchmarks.contenders import ours
+from benchmarks.layers import training_step
 from benchmarks.table import milliseconds, ratio, table
 from benchmarks.timing import compare, stopwatch, summary, take_turns
 
@@ -32,7 +32,11 @@ def measure(repeats=5):
     Products, copies and steps take turns: one pace for all.
     """
     limits = {"numpy product": numpy_product(), "tensorflow product": tensorflow_product()}
-    turns = {**limits, "copy": copy(), **{f"step {net}": step(net) for net in nets.BUILDERS}}
+    turns = {
+        **limits,
+        "copy": copy(),
+        **{f"step {net}": training_step(nets.build(net)) for net in nets.BUILDERS},
+    }
     take_turns(turns, 1)  # to warm up
     seconds = take_turns(turns, repeats)
     fastest = min(limits, key=lambda name: summary(seconds[name])["median"])
@@ -109,12 +113,14 @@ def taps(large, small, kernel_size, stride):
 def traffic(model, batch_size=nets.BATCH_SIZE):
     """Return the bytes that a training step must read and write, each layer for itself.
 
-    Forward a layer reads its input and writes its output; backward it reads both its input and
-    the output's gradient, and writes the input's.  Weights: once forward, once backward, and Adam.
+    Forward a layer reads its input and writes its output; backward it reads its input and the
+    output's gradient, and writes the input's, but for the first layer.  Weights: read forward and
+    backward, their gradient written, and Adam.
     """
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     maps = sum(3 * size(layer.input) + 2 * size(layer.output) for layer in layers)
-    return FLOAT * (batch_size * maps + (2 + ADAM) * model.count_params())
+    maps -= size(layers[0].input)
+    return FLOAT * (batch_size * maps + (3 + ADAM) * model.count_params())
 
 
 def size(tensors):
@@ -146,14 +152,6 @@ def copy():
     ]
     pool = ThreadPoolExecutor(cores)
     return stopwatch(lambda: list(pool.map(lambda pair: np.copyto(*pair), parts)))
-
-
-def step(net):
-    """Return a function that measures the package's training step."""
-    train = ours.start(net, nets.build(net).get_weights(), nets.images())
-    batches = nets.batches(25)
-    watch = stopwatch(lambda: train(batches))
-    return lambda: watch() / len(batches)
 
 
 def report(results):

@@ -7,6 +7,7 @@ import numpy as np
 from cae_lessons import load_mnist, strided_autoencoder, unpooling_autoencoder
 
 BATCH_SIZE = 60
+IMAGES = 6_000
 BUILDERS = {
     "strided": strided_autoencoder,
     "zero-fill": functools.partial(unpooling_autoencoder, "zero-fill"),
@@ -26,14 +27,14 @@ def build(net):
 
 
 @functools.cache
-def images(count=6_000):
+def images():
     """Return the first training images."""
-    return load_mnist().train.images[:count]
+    return load_mnist().train.images[:IMAGES]
 
 
-def batches(steps, batch_size=BATCH_SIZE, count=6_000):
+def batches(steps):
     """Return the indices of each step's images, passes joined: the same every time."""
     generator = np.random.default_rng(0)
-    passes = -(-steps * batch_size // count)
-    order = np.concatenate([generator.permutation(count) for _ in range(passes)])
-    return order[: steps * batch_size].reshape(steps, batch_size)
+    passes = -(-steps * BATCH_SIZE // IMAGES)
+    order = np.concatenate([generator.permutation(IMAGES) for _ in range(passes)])
+    return order[: steps * BATCH_SIZE].reshape(steps, BATCH_SIZE)

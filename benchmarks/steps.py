@@ -3,6 +3,7 @@
 import importlib.util
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks import nets
 from benchmarks.table import milliseconds, ratio, table
@@ -18,7 +19,8 @@ CONTENDERS = {
     "pytorch": ("pytorch", {}),
     "jax": ("jax", {}),
 }
-STEPS_PER_TURN = 50
+STEPS_PER_TURN = 100  # so that what `fit` does once a call counts little
+WARM_UP = 20
 CHECKED_STEPS = 5
 # Shares by which a loss may differ from ours: the first by sums in another order; those after it
 # by what Adam makes of that, whose first steps are of equal length however small the gradient.
@@ -31,7 +33,7 @@ def measure(repeats=5, contenders=None):
     Parameters
     ----------
     repeats : int
-        Turns of 50 steps.
+        Turns of 100 steps.
     contenders : iterable of str, optional
         By default all that are installed.
 
@@ -46,7 +48,8 @@ def measure(repeats=5, contenders=None):
     """
     workers = {name: open_worker(name) for name in contenders or installed()}
     try:
-        results = {net: measure_net(net, workers, repeats) for net in nets.BUILDERS}
+        progress = tqdm(nets.BUILDERS, desc="nets", disable=None, leave=False)
+        results = {net: measure_net(net, workers, repeats) for net in progress}
         memory = {name: worker.peak_memory() for name, worker in workers.items()}
     finally:
         for worker in workers.values():
@@ -77,7 +80,8 @@ def measure_net(net, workers, repeats):
         name: lambda worker=worker: worker.train(batches)[1] / len(batches)
         for name, worker in workers.items()
     }
-    take_turns(turns, 1)  # to warm up
+    for worker in workers.values():
+        worker.train(batches[:WARM_UP])
     return {"first_loss_deviation": deviation, "contenders": compare(take_turns(turns, repeats))}
 
 

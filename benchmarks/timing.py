@@ -1,11 +1,17 @@
-"""Turn by turn: a machine's pace drifts, so contenders alternate and are compared pair by pair."""
+"""Turn by turn: a machine's pace drifts, so contenders alternate and are compared turn by turn."""
 
 import statistics
 import time
 
 
+def in_turn(contenders, repeats):
+    """Warm up, take turns, and compare with the first contender."""
+    take_turns(contenders, 1)
+    return compare(take_turns(contenders, repeats), next(iter(contenders)))
+
+
 def take_turns(contenders, repeats):
-    """Let all contenders measure once, then all again: A B C, A B C, and so on.
+    """Let all contenders measure once, then all again from the second on: A B C, B C A, and so on.
 
     Parameters
     ----------
@@ -18,9 +24,11 @@ def take_turns(contenders, repeats):
     dict of str to list of float
     """
     seconds = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, measure in contenders.items():
-            seconds[name].append(measure())
+    names = list(contenders)
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            seconds[name].append(contenders[name]())
     return seconds
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from tqdm import tqdm
 
 from benchmarks import nets
 from benchmarks.steps import ONEDNN
@@ -34,7 +35,7 @@ def measure(repeats=5):
     turns = {name: take_turns(contenders, repeats) for name, contenders in groups.items()}
     return {
         "times": {name: compare(seconds, next(iter(seconds))) for name, seconds in turns.items()},
-        "processes": imports(repeats) | {"render the book": watch(*render())} | notebooks(),
+        "processes": imports(repeats) | {"render the book": render()} | notebooks(),
     }
 
 
@@ -73,14 +74,15 @@ def imports(repeats):
 
 
 def render():
-    """Return the command that renders the whole book into a folder of its own."""
+    """Render the whole book into a folder of its own."""
     program = Path(sys.executable).with_name("jupyter-book")
-    return program, "build", "--quiet", "--path-output", tempfile.mkdtemp(), ROOT
+    with tempfile.TemporaryDirectory() as folder:
+        return watch(program, "build", "--quiet", "--path-output", folder, ROOT)
 
 
 def notebooks():
     """Execute each notebook with the tests' few training steps."""
-    paths = sorted((ROOT / "book").glob("*.ipynb"))
+    paths = tqdm(sorted((ROOT / "book").glob("*.ipynb")), "notebooks", disable=None, leave=False)
     return {path.stem: watch(sys.executable, "-c", EXECUTE, path) for path in paths}
 
 
@@ -89,12 +91,14 @@ def watch(*command):
     removed = {name: value for name, value in os.environ.items() if name != ONEDNN}
     environment = removed | {"CAE_LESSONS_STEPS": SHORT_STEPS, "TQDM_DISABLE": "1"}
     start, peak = time.perf_counter(), 0
-    process = psutil.Popen(command, env=environment, cwd=ROOT)
-    while process.poll() is None:
-        peak = max(peak, held(process))
-        time.sleep(0.02)
-    if process.returncode:
-        raise RuntimeError(f"exit status {process.returncode}: {' '.join(map(str, command))}")
+    with tempfile.TemporaryFile() as said:
+        process = psutil.Popen(command, env=environment, cwd=ROOT, stdout=said, stderr=said)
+        while process.poll() is None:
+            peak = max(peak, held(process))
+            time.sleep(0.02)
+        if process.returncode:
+            said.seek(0)
+            sys.exit(f"{said.read().decode()}\n{command} ended with {process.returncode}")
     return {"seconds": summary([time.perf_counter() - start]), "peak_memory": peak}
 
 

@@ -12,14 +12,14 @@ NET = "nearest"
 
 
 def measure(repeats=5):
-    """Return the training steps a second of each number of workers, and their efficiency."""
+    """Return the runs a minute of each number of workers, and their efficiency."""
     counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= os.cpu_count()]
     rates = {count: throughput(count, repeats) for count in counts}
     alone = summary(rates[1])["median"]
     return [
         {
             "workers": count,
-            "steps_per_second": summary(values),
+            "runs_per_minute": summary(values),
             "efficiency": summary(values)["median"] / alone / count,
         }
         for count, values in rates.items()
@@ -27,11 +27,11 @@ def measure(repeats=5):
 
 
 def throughput(count, repeats):
-    """Return steps a second, evaluation and diagnosis of each run included, of several rounds."""
+    """Return runs a minute, of several rounds: training, evaluation and diagnosis."""
     with study._client(None, count) as client:
         client.wait_for_workers(count)
         train_once(client, count)  # to import and load
-        return [count * STEPS / train_once(client, count) for _ in range(repeats)]
+        return [60 * count / train_once(client, count) for _ in range(repeats)]
 
 
 def train_once(client, count):
@@ -57,4 +57,4 @@ def report(results):
         ]
         for found in results
     ]
-    return table(["workers", "steps a second", "efficiency"], rows)
+    return table(["workers", "runs a minute", "efficiency"], rows)

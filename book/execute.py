@@ -20,13 +20,15 @@ from nbclient import NotebookClient
 
 BOOK = Path(__file__).parent
 PACKAGE = BOOK.parent / "cae_lessons"
+RESULTS = BOOK.parent / "benchmarks" / "results.json"
 FULL_STEPS = 5_000
 
 
 def fingerprint(notebook):
     """Return a digest of a notebook's code and the package's, without comments or docstrings.
 
-    The study and its records count for those notebooks only that read them.
+    The study and its records, and the benchmarks' results, count for those notebooks only that
+    read them.
     """
     cells = [
         cell.source for cell in notebook.cells if cell.cell_type == "code"
@@ -37,6 +39,8 @@ def fingerprint(notebook):
         digest.update((PACKAGE / "study_records.jsonl").read_bytes())
     else:
         modules.remove(PACKAGE / "study.py")
+    if any("benchmarks/results.json" in cell for cell in cells):
+        digest.update(RESULTS.read_bytes())
     for source in cells + [path.read_text() for path in sorted(modules)]:
         digest.update(
             ast.dump(_without_docstrings(ast.parse(source))).encode()

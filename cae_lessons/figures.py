@@ -525,6 +525,83 @@ def scoreboard(rows, black):
         return _svg(figure)
 
 
+def ranges(rows, xlabel, mark):
+    """Draw measurements with their spread: a row for each thing measured, a dot for each way.
+
+    Parameters
+    ----------
+    rows : dict of str to dict
+        Labels of rows, and for each the labels of its dots, the same in every row, with three
+        positive numbers: the least, the median and the largest.
+    xlabel : str
+    mark : float
+        Where a line crosses all rows.
+
+    Returns
+    -------
+    Picture
+        SVG; logarithmic.  A dot is the median, the line through it the range.
+
+    Examples
+    --------
+    >>> ranges({"a step": {"ours": (1, 1, 1), "theirs": (1.5, 2, 3)}}, "times ours", 1).kind
+    'svg'
+    """
+    labels = list(next(iter(rows.values())))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 1 + 0.42 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(mark, color="#666666", linestyle=":", linewidth=1)
+        for index, label in enumerate(labels):
+            least, median, largest = np.transpose([row[label] for row in rows.values()])
+            y = np.arange(len(rows)) + 0.5 * ((index + 0.5) / len(labels) - 0.5)
+            color, dot = COLORS[index % len(COLORS)], DOTS[index % len(DOTS)]
+            axis.hlines(y, least, largest, color=color, linewidth=1.5)
+            axis.plot(median, y, dot, color=color, ms=5, label=label)
+        axis.set(xscale="log", xlabel=xlabel, yticks=range(len(rows)), yticklabels=rows.keys())
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 100) if low <= tick <= high]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.invert_yaxis()
+        figure.legend(fontsize=9, loc="outside upper center", ncols=3)
+        return _svg(figure)
+
+
+def growth(named, ylabel):
+    """Draw how a cost grows with sizes, each beside growth in proportion.
+
+    Parameters
+    ----------
+    named : dict of str to tuple
+        What grows, and for each its sizes and costs, positive and of shape (n,) each.
+    ylabel : str
+
+    Returns
+    -------
+    Picture
+        SVG; logarithmic both ways.  The dashed lines run through the last point, in proportion
+        to the size.
+
+    Examples
+    --------
+    >>> growth({"batch size": ([1, 10], [2, 11])}, "ms a step").kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 2.9), layout="constrained")
+        axes = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
+        for axis, (label, (sizes, costs)) in zip(axes, named.items(), strict=True):
+            sizes, costs = np.asarray(sizes, float), np.asarray(costs)
+            axis.plot(sizes, costs[-1] * sizes / sizes[-1], "--", color="#888888", linewidth=1)
+            axis.plot(sizes, costs, "o-", ms=4)
+            axis.set(xscale="log", yscale="log", xlabel=label)
+            axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=8, rotation=45)
+            axis.xaxis.set_minor_locator(NullLocator())
+        axes[0].set_ylabel(ylabel)
+        return _svg(figure)
+
+
 def stamping(image, kernel, stride):
     """Animate a transposed convolution: each input value stamps its multiple of the kernel.
 

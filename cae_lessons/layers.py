@@ -183,7 +183,7 @@ class MaxPoolingWithArgmax2D(_BlockLayer):
             x = ops.pad(x, margins, constant_values=-np.inf)
         # "edge": the index is one of the image's own even where all of a window is -inf.
         positions = np.pad(_positions((1, height, width, channels)), margins, "edge")
-        pooled = ops.max_pool(x, self.pool_size, self.pool_size)
+        pooled = ops.max_pool(x, self.pool_size, data_format="channels_last")
         return pooled, _first_place(x, pooled, positions, self.pool_size)
 
     def compute_output_shape(self, input_shape):
@@ -435,7 +435,10 @@ def pair(name, value):
 
 
 def _first_place(x, pooled, positions, pool_size):
-    """Return the position of each window's first entry that equals the window's maximum."""
+    """Return the position of each window's first entry that equals the window's maximum.
+
+    Where none does, as with NaN, it is the last position.
+    """
     *cells, _ = _cells(x, pool_size)
     *places, last = _cells(positions, pool_size)
     argmax = ops.zeros_like(pooled, dtype="int32") + last
@@ -448,7 +451,7 @@ def _first_place(x, pooled, positions, pool_size):
 def _cells(x, pool_size):
     """Return one tensor for each place in a window, in reading order: all windows' entry there.
 
-    Strided slices would say the same, but TensorFlow's gradient of them is several times slower.
+    Strided slices would say the same, but in TensorFlow they take several times as long.
     """
     rows, columns = pool_size
     _, height, width, channels = x.shape

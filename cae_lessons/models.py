@@ -196,13 +196,13 @@ def fold_unpooling(model):
     Zero-fill and a transposed convolution of stride 1 are one of the unpooling's stride, and so
     are nearest-neighbour resize and a transposed convolution, with a smoothed kernel.  That takes
     about a third of the products, and no large map in between.  To train the folded model trains
-    the given one; save that.
+    the given one, which is also the one to save and to look into.
 
     Parameters
     ----------
     model : keras.Model
-        A chain of layers.  Where no unpooling layer is followed by a transposed convolution of
-        stride 1, SAME, nothing changes.
+        A chain of layers, channels last.  Where no unpooling layer is followed by a transposed
+        convolution of stride 1, SAME, nothing changes.
 
     Returns
     -------
@@ -225,25 +225,42 @@ def fold_unpooling(model):
     >>> len(model.layers), len(fold_unpooling(model).layers)
     (9, 7)
     """
-    if any(after.input is not before.output for before, after in itertools.pairwise(model.layers)):
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    if not isinstance(model, keras.Sequential) and not _is_chain(model, layers):
         raise ValueError(f"{model.name} is no chain of layers, each fed by the one before it alone")
-    layers = []
-    for layer in model.layers[1:]:
-        if layers and _can_fold(layers[-1], layer):
-            layer = _FoldedConvolution(layers.pop(), layer)
-        layers.append(layer)
-    image = x = keras.Input(model.input_shape[1:], name=model.layers[0].name)
+    folded = []
     for layer in layers:
+        if folded and _can_fold(folded[-1], layer):
+            layer = _FoldedConvolution(folded.pop(), layer)
+        folded.append(layer)
+    x = model.inputs[0]
+    for layer in folded:
         x = layer(x)
-    return keras.Model(image, x, name=model.name)
+    return keras.Model(model.inputs, x, name=model.name)
+
+
+def _is_chain(model, layers):
+    given = [*model.inputs, *(layer.output for layer in layers)]
+    taken = [*(layer.input for layer in layers), *model.outputs]
+    return len(given) == len(taken) and all(map(operator.is_, given, taken))
 
 
 def _can_fold(unpooling, convolution):
-    nearest = getattr(unpooling, "interpolation", None) == "nearest"
-    stride_1_same = {"strides": (1, 1), "padding": "same", "dilation_rate": (1, 1)}
-    return (nearest or isinstance(unpooling, ZeroFillUnpooling2D)) and (
+    if isinstance(unpooling, keras.layers.UpSampling2D):
+        unpools = (unpooling.interpolation, unpooling.data_format) == ("nearest", "channels_last")
+    else:
+        unpools = isinstance(unpooling, ZeroFillUnpooling2D)
+    plain = {
+        "strides": (1, 1),
+        "padding": "same",
+        "dilation_rate": (1, 1),
+        "output_padding": None,
+        "data_format": "channels_last",
+        "activity_regularizer": None,
+    }
+    return unpools and (
         isinstance(convolution, keras.layers.Conv2DTranspose)
-        and all(getattr(convolution, name) == value for name, value in stride_1_same.items())
+        and all(getattr(convolution, name) == value for name, value in plain.items())
     )
 
 
@@ -267,14 +284,8 @@ class _FoldedConvolution(keras.layers.Layer):
             ops.pad(self.convolution.kernel, [(top, bottom), (left, right), (0, 0), (0, 0)])
             for top, bottom, left, right in margins
         )
-        x = ops.conv_transpose(x, kernel, self.pool_size, "same")
+        x = ops.conv_transpose(x, kernel, self.pool_size, "same", data_format="channels_last")
         return self.activation(x + self.convolution.bias if self.convolution.use_bias else x)
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape of the images."""
-        batch, height, width, _ = input_shape
-        rows, columns = self.pool_size
-        return batch, height * rows, width * columns, self.convolution.filters
 
 
 def gives_logits(model):

@@ -1,11 +1,14 @@
 import doctest
 import importlib
+import json
 
 import keras
 import numpy as np
 import pytest
 
 from benchmarks import limits, nets, steps
+from benchmarks.__main__ import PARTS, RESULTS
+from benchmarks.contenders import stock
 
 MODULES = ("contenders", "guard", "limits", "table", "timing")
 
@@ -31,9 +34,10 @@ def test_operations_of_a_net_by_hand():
 
 
 def test_traffic_of_a_net_by_hand():
-    maps = (3 * 16 + 2 * 8) + (3 * 8 + 2 * 16)
+    forward = (16 + 8) + (8 + 16)
+    backward = (16 + 8) + (8 + 16 + 8)  # the first layer's input gets no gradient
     weights = (9 * 2 + 2) + (9 * 2 + 1)
-    assert limits.traffic(hand_computed(), batch_size=1) == 4 * (maps + 9 * weights)
+    assert limits.traffic(hand_computed(), batch_size=1) == 4 * (forward + backward + 10 * weights)
 
 
 @pytest.mark.parametrize("net", nets.BUILDERS)
@@ -53,3 +57,20 @@ def test_losses_that_differ_are_not_timed():
     for wrong in (right * 1.0001, right * [1, 1, 1, 1, 1.1], right * np.nan):
         with pytest.raises(ArithmeticError, match="strided: pytorch has the losses"):
             steps.check("strided", {"ours": right, "pytorch": wrong})
+
+
+@pytest.mark.parametrize("net", nets.BUILDERS)
+def test_stock_layers_make_the_same_net(net):
+    ours, theirs = nets.build(net), stock.build(net)
+    theirs.set_weights(ours.get_weights())
+    images = nets.images()[:20]
+    np.testing.assert_allclose(theirs(images), ours(images), atol=1e-6)
+
+
+def test_each_part_has_its_results():
+    results = json.loads(RESULTS.read_text())
+    assert results.keys() - {"machine"} == PARTS.keys()
+    for name, part in PARTS.items():
+        assert part.report(results[name])
+    assert results["steps"]["nets"].keys() == nets.BUILDERS.keys()
+    assert results["limits"]["nets"].keys() == nets.BUILDERS.keys()

@@ -103,9 +103,10 @@ def test_every_exercise_has_a_hint_and_an_executed_solution(notebook):
     assert len(solutions) == len(labels)
 
 
-def test_readme_snippet_is_the_package_as_it_is():
-    snippet = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
-    # ten steps instead of five hundred: the call is what is tested
+@pytest.mark.parametrize("page", ["README.md", "book/intro.md", "book/api.md"])
+def test_first_snippet_is_the_package_as_it_is(page):
+    snippet = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)[1]
+    # ten steps instead of more: the call is what is tested
     shorter = re.sub(r"steps=\d+", "steps=10", snippet)
     assert shorter != snippet
-    exec(compile(ast.parse(shorter), "README.md", "exec"), {})
+    exec(compile(ast.parse(shorter), page, "exec"), {})

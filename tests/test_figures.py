@@ -310,3 +310,19 @@ def test_scoreboard_without_floor_has_no_bar():
     without = figures.scoreboard({"a": (0.0, [0.02], [True])}, black=0.114)
     bar = b"stroke-width: 2"
     assert with_floor.data.count(bar) == without.data.count(bar) + 1
+
+
+def test_ranges_draw_a_dot_for_each_way_in_each_row():
+    rows = {f"net {k}": {"ours": (1, 1, 1), "theirs": (2, 3, 4)} for k in range(3)}
+    one, three = (figures.ranges(dict(list(rows.items())[:k]), "times", 1).data for k in (1, 3))
+    for color in figures.COLORS[:2]:
+        assert three.count(color.encode()) > one.count(color.encode()) > 0
+
+
+def test_growth_draws_a_curve_and_its_proportion_for_each_size():
+    batch = ([1, 10, 100], [2, 20, 200])
+    one = figures.growth({"batch": batch}, "ms").data
+    two = figures.growth({"batch": batch, "side": batch}, "ms").data
+    for color in (figures.COLORS[0], "#888888"):
+        assert two.count(color.encode()) > one.count(color.encode()) > 0
+    assert figures.growth({"batch": ([1, 10, 100], [150, 180, 200])}, "ms").data != one

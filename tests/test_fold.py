@@ -22,42 +22,76 @@ def images(digits):
     return digits.train.images[:120]
 
 
-def pair(unpooling, kernel_size, **options):
+def upsampling(**options):
+    return keras.layers.UpSampling2D(dtype="float64", **options)
+
+
+def pair(unpooling, kernel_size=3, shape=(3, 5, 2), **options):
     """Unpool, then convolve: whole numbers in float64, so that every sum is exact."""
-    image = keras.Input((3, 5, 2), dtype="float64")
-    convolution = keras.layers.Conv2DTranspose(
-        4, kernel_size, padding="same", dtype="float64", **options
-    )
-    model = keras.Model(image, convolution(unpooling(image)))
+    image = keras.Input(shape, dtype="float64")
+    options = {"padding": "same", **options}
+    convolution = keras.layers.Conv2DTranspose(4, kernel_size, dtype="float64", **options)
+    return with_whole_weights(keras.Model(image, convolution(unpooling(image))))
+
+
+def with_whole_weights(model):
     generator = np.random.default_rng(0)
     model.set_weights([generator.integers(1, 10, w.shape) for w in model.get_weights()])
     return model
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 4, 5])
+def assert_folded(model, size=(3, 5)):
+    folded = fold_unpooling(model)
+    assert len(folded.layers) == 2
+    assert folded.inputs[0].dtype == "float64"
+    assert folded.output_shape == model.output_shape
+    x = np.random.default_rng(1).integers(1, 10, (2, *size, 2)).astype(float)
+    np.testing.assert_allclose(folded(x), model(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 4, 5, (2, 5)])
 @pytest.mark.parametrize("pool_size", [(2, 2), (3, 3), (1, 2), (3, 2)])
 @pytest.mark.parametrize("layer", [ZeroFillUnpooling2D, keras.layers.UpSampling2D])
 @pytest.mark.parametrize("use_bias", [False, True])
 def test_the_pair_becomes_one_layer_of_equal_output(layer, pool_size, kernel_size, use_bias):
-    model = pair(layer(pool_size, dtype="float64"), kernel_size, use_bias=use_bias)
-    folded = fold_unpooling(model)
-    assert len(folded.layers) == 2
-    assert folded.output_shape == model.output_shape
-    x = np.random.default_rng(1).integers(1, 10, (2, 3, 5, 2)).astype(float)
-    np.testing.assert_allclose(folded(x), model(x), rtol=0, atol=1e-6)
+    assert_folded(pair(layer(pool_size, dtype="float64"), kernel_size, use_bias=use_bias))
+
+
+def test_images_of_unknown_size():
+    assert_folded(pair(upsampling(), shape=(None, None, 2)), size=(4, 6))
+
+
+def test_a_sequential_model():
+    convolution = keras.layers.Conv2DTranspose(4, 3, padding="same", dtype="float64")
+    image = keras.Input((3, 5, 2), dtype="float64")
+    assert_folded(with_whole_weights(keras.Sequential([image, upsampling(), convolution])))
 
 
 @pytest.mark.parametrize(
-    "options", [{"strides": 2}, {"dilation_rate": 2}], ids=["stride 2", "dilation"]
+    "options",
+    [
+        {"strides": 2},
+        {"dilation_rate": 2},
+        {"padding": "valid"},
+        {"output_padding": 0},
+        {"activity_regularizer": "l2"},
+    ],
+    ids=str,
 )
 def test_other_transposed_convolutions_stay(options):
-    model = pair(ZeroFillUnpooling2D(dtype="float64"), 3, **options)
+    model = pair(ZeroFillUnpooling2D(dtype="float64"), **options)
     assert len(fold_unpooling(model).layers) == 3
 
 
-def test_other_resizing_stays():
-    model = pair(keras.layers.UpSampling2D(interpolation="bilinear", dtype="float64"), 3)
-    assert len(fold_unpooling(model).layers) == 3
+@pytest.mark.parametrize(
+    "layer",
+    [
+        upsampling(interpolation="bilinear"),
+        keras.layers.Resizing(6, 10, interpolation="nearest", dtype="float64"),
+    ],
+)
+def test_other_resizing_stays(layer):
+    assert len(fold_unpooling(pair(layer)).layers) == 3
 
 
 @nets
@@ -72,6 +106,9 @@ def test_a_folded_net_shares_its_weights_and_trains_them(unpooling, order, image
     assert cae.mean_squared_error(twins[0], images) == pytest.approx(
         cae.mean_squared_error(folded, images), rel=1e-6
     )
+    assert cae.diagnose(folded, images).picture.loss == pytest.approx(
+        cae.diagnose(twins[0], images).picture.loss, rel=1e-6
+    )
 
 
 def test_a_folded_net_of_logits_is_still_one():
@@ -79,10 +116,19 @@ def test_a_folded_net_of_logits_is_still_one():
     assert gives_logits(fold_unpooling(model))
 
 
-def test_nothing_to_fold(images):
+def test_nothing_to_fold():
     model = cae.strided_autoencoder()
     folded = fold_unpooling(model)
     assert [layer.name for layer in folded.layers] == [layer.name for layer in model.layers]
+
+
+def test_what_is_no_chain_is_refused():
+    image = keras.Input((4, 4, 1))
+    layer = keras.layers.Conv2D(1, 3, padding="same")
+    once = layer(image)
+    for outputs in (once + 1.0, [once, layer(once)], layer(once)):
+        with pytest.raises(ValueError, match="no chain of layers"):
+            fold_unpooling(keras.Model(image, outputs))
 
 
 def test_argmax_nets_are_refused():

@@ -1,6 +1,6 @@
 """The same training step in several frameworks, one module each.
 
-Each module has one function, `start(net, weights, images)`, which returns `train(batches)`: the
+Each module offers `start(net, weights, images)`, which returns `train(batches)`: the
 net is trained on these batches, and their mean loss returned.  `net` is a name as in
 `benchmarks.nets`, `weights` what Keras' `get_weights` gives, `images` an array (n, height, width,
 channels), `batches` an array (steps, batch size) of indices into them.

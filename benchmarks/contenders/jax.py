@@ -91,8 +91,7 @@ def transposed(x, kernel, stride=1):
 
 def max_pool(x):
     """Return the maxima of 2 × 2 windows, and no indices."""
-    window = (1, 2, 2, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID"), None
+    return argmax_pool(x)[0], None  # faster than `lax.reduce_window` and its gradient
 
 
 def argmax_pool(x):

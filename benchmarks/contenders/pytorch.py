@@ -1,4 +1,4 @@
-"""PyTorch: channels last, its own unpooling, and Adam fused into one kernel."""
+"""PyTorch, eager: channels last, its own unpooling, and Adam fused into one kernel."""
 
 import os
 
@@ -12,6 +12,7 @@ from benchmarks.contenders import EPSILON, LEARNING_RATE, describe
 def start(net, weights, images):
     """Return `train(batches)` by PyTorch's usual loop."""
     torch.set_num_threads(os.cpu_count())
+    torch.set_flush_denormal(True)  # as TensorFlow does: dying nets make tiny numbers
     parameters = [from_keras(weight) for weight in weights]
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, eps=EPSILON, fused=True)
     images = torch.from_numpy(np.moveaxis(images, -1, 1))
