@@ -27,12 +27,12 @@ def speed_up(results, net):
 
 
 def has_slowed(before, now):
-    """Whether a speed-up fell by more than the margin, in the best turn too.
+    """Whether even the best turn now is below the worst turn before by more than the margin.
 
     Examples
     --------
-    >>> before = {"median": 1.8}
+    >>> before = {"min": 1.8}
     >>> has_slowed(before, {"max": 1.3}), has_slowed(before, {"max": 1.1})
     (False, True)
     """
-    return now["max"] * MARGIN < before["median"]
+    return now["max"] * MARGIN < before["min"]

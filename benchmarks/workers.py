@@ -52,7 +52,7 @@ def report(results):
     rows = [
         [
             str(found["workers"]),
-            f"{found['steps_per_second']['median']:.1f}",
+            f"{found['runs_per_minute']['median']:.1f}",
             f"{found['efficiency']:.0%}",
         ]
         for found in results
