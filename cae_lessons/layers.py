@@ -183,7 +183,7 @@ class MaxPoolingWithArgmax2D(_BlockLayer):
             x = ops.pad(x, margins, constant_values=-np.inf)
         # "edge": the index is one of the image's own even where all of a window is -inf.
         positions = np.pad(_positions((1, height, width, channels)), margins, "edge")
-        pooled = ops.max_pool(x, self.pool_size, data_format="channels_last")
+        pooled = ops.max_pool(x, self.pool_size, self.pool_size, data_format="channels_last")
         return pooled, _first_place(x, pooled, positions, self.pool_size)
 
     def compute_output_shape(self, input_shape):
