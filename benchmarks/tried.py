@@ -38,13 +38,12 @@ def pooling():
         _, height, width, channels = x.shape
         return tf.reduce_max(tf.reshape(x, (-1, height // 2, 2, width // 2, 2, channels)), (2, 4))
 
-    functions = {"max_pool2d": max_pool, "strided slices": by_slices, "reduce_max": by_axes}
+    functions = {
+        "max_pool2d": lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID"),
+        "strided slices": by_slices,
+        "reduce_max": by_axes,
+    }
     return alternatives(functions, MAPS)
-
-
-def max_pool(x):
-    """Pool by TensorFlow's op."""
-    return tf.nn.max_pool2d(x, 2, 2, "VALID")
 
 
 def unpooling():

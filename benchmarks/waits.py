@@ -13,7 +13,7 @@ from tqdm import tqdm
 from benchmarks import nets
 from benchmarks.steps import ONEDNN
 from benchmarks.table import milliseconds, ratio, table
-from benchmarks.timing import compare, stopwatch, summary, take_turns
+from benchmarks.timing import in_turn, stopwatch, summary
 from cae_lessons import load_mnist, mean_squared_error, mnist
 
 ROOT = Path(__file__).parent.parent
@@ -30,11 +30,8 @@ nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": "
 def measure(repeats=5):
     """Return times in groups, and the seconds and peak memory of whole processes."""
     groups = {"evaluate 10,000 images": evaluation(), "read MNIST": reading()}
-    for contenders in groups.values():
-        take_turns(contenders, 1)
-    turns = {name: take_turns(contenders, repeats) for name, contenders in groups.items()}
     return {
-        "times": {name: compare(seconds, next(iter(seconds))) for name, seconds in turns.items()},
+        "times": {name: in_turn(contenders, repeats) for name, contenders in groups.items()},
         "processes": imports(repeats) | {"render the book": render()} | notebooks(),
     }
 

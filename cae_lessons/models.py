@@ -233,10 +233,10 @@ def fold_unpooling(model):
         if folded and _can_fold(folded[-1], layer):
             layer = _FoldedConvolution(folded.pop(), layer)
         folded.append(layer)
-    x = model.inputs[0]
+    image = x = model.inputs[0]
     for layer in folded:
         x = layer(x)
-    return keras.Model(model.inputs, x, name=model.name)
+    return keras.Model(image, x, name=model.name)
 
 
 def _is_chain(model, layers):
