@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book pdf linkcheck test test-jax lint format execute study bench bench-guard serve lock clean help
+.PHONY: book pdf colab linkcheck test test-jax lint format execute study bench bench-guard serve lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -30,6 +30,9 @@ pdf: $(READY)  ## print the whole book to one PDF (needs Chromium or Chrome)
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going --builder singlehtml .
 	$(BIN)/python book/pdf.py _build/singlehtml _build/book.pdf
 	@echo "The book: $(CURDIR)/_build/book.pdf"
+
+colab: $(READY)  ## give the pages Colab buttons: make colab REPOSITORY=https://github.com/OWNER/NAME [BRANCH=main]
+	$(BIN)/python book/colab.py "$(REPOSITORY)" --branch "$(or $(BRANCH),main)"
 
 linkcheck: $(READY)  ## ask every page that the book links to whether it is there (needs network)
 	$(BIN)/jupyter-book build --quiet --keep-going --builder linkcheck .
