@@ -33,20 +33,24 @@ __all__ = [
     "models",
     "reconstruct",
     "strided_autoencoder",
-    "study",
     "train",
     "training",
     "unpooling_autoencoder",
 ]
 
+LAZY = ("figures", "study")
+
 
 def __getattr__(name):
     """Import `figures` and `study` at their first use: what they need is slow to import."""
-    if name in ("figures", "study"):
+    if name not in LAZY:
+        raise AttributeError(f"module 'cae_lessons' has no attribute {name!r}")
+    try:
         return importlib.import_module(f"cae_lessons.{name}")
-    raise AttributeError(f"module 'cae_lessons' has no attribute {name!r}")
+    except ModuleNotFoundError as error:  # `hasattr` and `help` know an AttributeError only
+        raise AttributeError(str(error)) from error
 
 
 def __dir__():
     """Name `figures` and `study` too, before they are imported."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *LAZY})

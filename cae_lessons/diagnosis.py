@@ -12,7 +12,7 @@ from cae_lessons.layers import ZeroFillUnpooling2D, corner_mask
 from cae_lessons.mnist import check_images
 from cae_lessons.models import gives_logits
 from cae_lessons.training import (
-    LOSSES,
+    check_loss,
     loss_of,
     output_activation,
     reconstruct,
@@ -68,7 +68,8 @@ class ModelDiagnosis:
     picture : LossDiagnosis
         The degenerate picture that the model's mean squared error belongs to.
     variation : float
-        The variance of the pictures from image to image, over that of the images.
+        The variance of the pictures from image to image, over that of the images; NaN where all
+        images are one.
     dead_phases : numpy.ndarray
         bool, shape (4, 4), less where 4 divides not height and width; without those that the
         decoder leaves black by design.
@@ -80,7 +81,8 @@ class ModelDiagnosis:
     saturated : dict of str to float
         For each hidden sigmoid layer, the share of its outputs where the sigmoid's slope is below
         0.01.  For the picture of a sigmoid or of logits, the share of its pixels that are so and
-        wrong by more than ½: those that should move and can't.
+        wrong by more than ½: those that should move and can't.  Pixels that the decoder leaves
+        black by design don't count.
     since : int or None
         The step from which the loss stayed where it ended; None where it was still falling, or
         no run was given.
@@ -101,7 +103,8 @@ class ModelDiagnosis:
         lines = [f"{self.verdict}; mean squared error {stuck_on}"]
         if self.since is not None:
             lines.append(f"the loss stays there since step {self.since:,}")
-        lines.append(f"pictures vary {self.variation:.2%} as much as the images")
+        if not np.isnan(self.variation):
+            lines.append(f"pictures vary {self.variation:.2%} as much as the images")
         lines.append(f"dead output phases: {self.dead_phases.sum()} of {self.dead_phases.size}")
         for layer, dead in self.dead_maps.items():
             units = self.dead_units[layer]
@@ -151,6 +154,7 @@ def diagnose(subject, images, *, loss="mse", run=None):
     >>> diagnose(1 / 16, images).verdict
     'all black'
     """
+    check_loss(loss)
     if isinstance(subject, numbers.Real):
         return _diagnose_loss(float(subject), images, loss)
     if isinstance(subject, keras.Model):
@@ -186,8 +190,7 @@ def known_losses(images, loss="mse"):
     0.0
     """
     images = check_images(images)
-    if loss not in LOSSES:
-        raise ValueError(f"loss={loss!r}, expected one of 'mse', 'bce'")
+    check_loss(loss)
     return _known_cross_entropies(images) if loss == "bce" else _known_squared_errors(images)
 
 
@@ -255,7 +258,7 @@ def activations(model, images, layer):
     output = model.get_layer(layer).output
     if isinstance(output, (list, tuple)):  # a pooling that also gives the places of its maxima
         output = output[0]
-    return run_in_batches(keras.Model(model.input, output), images)
+    return run_in_batches(keras.Model(model.inputs[0], output), images)
 
 
 def receptive_field(model, layer, position):
@@ -339,10 +342,11 @@ def pre_activations(model, images, layer):
     last = model.get_layer(layer)
     if not hasattr(last, "activation"):
         raise ValueError(f"layer {layer!r} has no activation function")
+    # Called on arrays: called on `last.input` it would stay tied to the model, one layer a call.
     linear = type(last).from_config({**last.get_config(), "activation": "linear"})
-    output = linear(last.input)
+    linear.build(last.input.shape)
     linear.set_weights(last.get_weights())
-    return run_in_batches(keras.Model(model.input, output), images)
+    return run_in_batches(linear, run_in_batches(keras.Model(model.inputs[0], last.input), images))
 
 
 def watch(model, images, layer, records, loss="mse"):
@@ -370,7 +374,7 @@ def watch(model, images, layer, records, loss="mse"):
     Raises
     ------
     ValueError
-        As `pre_activations`.
+        As `pre_activations`, the layer has no kernel, or the loss is unknown.
 
     Examples
     --------
@@ -382,7 +386,9 @@ def watch(model, images, layer, records, loss="mse"):
     [0, 1]
     """
     images = check_images(images, model.input_shape[1:])
-    kernel = model.get_layer(layer).kernel
+    kernel = getattr(model.get_layer(layer), "kernel", None)
+    if kernel is None:
+        raise ValueError(f"layer {layer!r} has no kernel")
     loss_function = loss_of(model, loss)
 
     def look(step):
@@ -433,7 +439,7 @@ def dead_maps(model, images, layer="code"):
     >>> dead_maps(strided_autoencoder(), np.ones((1, 28, 28, 1), "float32")).shape
     (32,)
     """
-    return activations(model, images, layer).max(axis=(0, 1, 2)) <= 0
+    return _all_dead(activations(model, images, layer).max(axis=0) > 0)
 
 
 def phase_losses(pictures, images, period=4):
@@ -568,9 +574,11 @@ def _diagnose_model(model, images, run):
         raise ValueError("the model's pictures hold NaN or infinity: its training diverged")
     error = float(np.mean(np.square(pictures - images, dtype=np.float64)))
     spread = floors.mean_image(images)
-    variation = float(np.mean(np.var(pictures, axis=0, dtype=np.float64)) / max(spread, 1e-12))
+    varying = float(np.mean(np.var(pictures, axis=0, dtype=np.float64)))
+    variation = varying / spread if spread > 1e-12 else np.nan
     period = next(n for n in (4, 2, 1) if not any(size % n for size in images.shape[1:3]))
-    drawn = _drawn_phases(model, period)
+    drawable = _drawable(model, images)
+    drawn = phase_losses(drawable, np.zeros_like(drawable), period) > 0
     dead = dead_phases(pictures, images, period) & drawn
     collapsed = variation < SAME_PICTURE or dead.sum() == drawn.sum()
     return ModelDiagnosis(
@@ -579,17 +587,17 @@ def _diagnose_model(model, images, run):
         variation=variation,
         dead_phases=dead,
         **_dead_relus(model, images),
-        saturated=_saturated(model, images, pictures),
+        saturated=_saturated(model, images, pictures, drawable),
         since=None if run is None else stuck_since(run),
     )
 
 
-def _drawn_phases(model, period):
-    """Return the phases that the decoder can draw at all: zero-fill leaves the others black."""
+def _drawable(model, images):
+    """Return the mask of pixels that the decoder can draw: zero-fill leaves the others black."""
     last = model.layers[-1]
     if isinstance(last, ZeroFillUnpooling2D):
-        return corner_mask(period, last.pool_size)[:, :, 0]
-    return np.ones((period, period), bool)
+        return corner_mask(images.shape[1:3], last.pool_size)[np.newaxis]
+    return np.ones((1, *images.shape[1:3], 1), bool)
 
 
 def _layers_with(model, activation):
@@ -603,18 +611,24 @@ def _dead_relus(model, images):
         for layer in _layers_with(model, "relu")
     }
     return {
-        "dead_maps": {layer: ~units.any(axis=(0, 1)) for layer, units in alive.items()},
+        "dead_maps": {layer: _all_dead(units) for layer, units in alive.items()},
         "dead_units": {layer: float(1 - units.mean()) for layer, units in alive.items()},
     }
 
 
-def _saturated(model, images, pictures):
+def _all_dead(units):
+    """Tell of which channel, the last axis, no unit is alive."""
+    return ~units.any(axis=tuple(range(units.ndim - 1)))
+
+
+def _saturated(model, images, pictures, drawable):
     last = output_activation(model)
     layers = _layers_with(model, "sigmoid")
     hidden = layers[:-1] if last == "sigmoid" else layers
     shares = {layer: _flat(activations(model, images, layer)).mean() for layer in hidden}
     if last == "sigmoid" or gives_logits(model):
-        shares["picture"] = (_flat(pictures) & (np.abs(pictures - images) > 0.5)).mean()
+        wrong = np.abs(pictures - images) > 0.5
+        shares["picture"] = (_flat(pictures) & wrong & drawable).mean()
     return {layer: float(share) for layer, share in shares.items()}
 
 

@@ -247,9 +247,8 @@ def loss_curves(runs, floors=None, ylabel="mean squared error"):
     Parameters
     ----------
     runs : dict of str to TrainingRun
-        Runs with at most 50 records (the article's logs) are drawn as black dots, others as
-        lines of means over windows that grow with the step: first in different colours, then in
-        different dashes too.
+        The article's logs are drawn as black dots, others as lines of means over windows that
+        grow with the step: first in different colours, then in different dashes too.
     floors : dict of str to float, optional
         Losses to mark with a horizontal line.
     ylabel : str
@@ -272,7 +271,7 @@ def loss_curves(runs, floors=None, ylabel="mean squared error"):
         dots, lines = _dots(), _lines()
         for label, run in runs.items():
             step, loss = np.array(run.step) + 1, np.array(run.loss)
-            if len(step) <= 50:
+            if "final" in run.settings:  # one of `article_run`
                 axis.plot(step, loss, label=label, **next(dots))
             else:
                 axis.plot(*_growing_means(step, loss), label=label, **next(lines))

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -56,7 +57,8 @@ NETS = {
 }
 # How a seed reaches the optimum is chaotic, so a rerun is compared over its first steps.
 COMPARED_STEPS, TOLERANCE = 5, 0.01
-REQUIRED = {"variant", "seed", "steps", "curve_step", "curve_loss", "test_loss", "floor", "verdict"}
+SETTINGS = ("variant", "net", "hidden", "output", *ARTICLE, "seed")
+REQUIRED = {*SETTINGS, "curve_step", "curve_loss", "test_loss", "floor", "verdict"}
 
 
 def variant(net, **settings):
@@ -444,14 +446,24 @@ def run_study(wanted, path, scheduler=None, report=print):
     ------
     OSError
         The file can't be read or written, or the scheduler can't be reached.
+    ValueError
+        The file holds something else than records.
+
+    Notes
+    -----
+    Damaged records run again if they are wanted; a copy of the file as it was stays beside it.
     """
     records, damaged = read_records(path) if Path(path).exists() else ({}, [])
+    if damaged and not records:
+        raise ValueError(f"{path} holds no records: {damaged[0]}")
     for line in damaged:
-        report(f"{path}: {line}; it runs again")
+        report(f"{path}: {line}; it stays in {path}.damaged")
     missing = [task for task in wanted if (task["variant"], task["seed"]) not in records]
     report(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
     if not missing:
         return []
+    if damaged:
+        shutil.copy(path, f"{path}.damaged")
     write_records(path, records)  # a read-only folder shows now, not after the first run
     failed = []
     with _client(scheduler) as client, _progress(missing) as bar:
@@ -468,7 +480,7 @@ def run_study(wanted, path, scheduler=None, report=print):
     return failed
 
 
-def check(path, count=3):
+def check(path, count=3, only="*"):
     """Run some recorded runs again and compare them with their records.
 
     Parameters
@@ -476,20 +488,31 @@ def check(path, count=3):
     path : str or path-like
     count : int
         How many: of the shortest, spread over the grid.
+    only : str
+        A pattern, as in `tasks`: of these variants.
 
     Returns
     -------
     list of str
         What differs: a loss of the first steps by more than 1 %.  Later ones may, on another
         processor: see "Why your numbers differ" in the book.
+
+    Raises
+    ------
+    OSError
+        The file can't be read.
+    ValueError
+        It holds no such record.
     """
     records, damaged = read_records(path)
-    least = min(record["steps"] for record in records.values())
-    short = [record for record in records.values() if record["steps"] == least]
+    found = [each for each in records.values() if fnmatch.fnmatchcase(each["variant"], only)]
+    if not found:
+        raise ValueError(f"{path} holds no record of {only!r}")
+    least = min(record["steps"] for record in found)
+    short = [record for record in found if record["steps"] == least]
     differences = list(damaged)
     for record in short[:: max(1, len(short) // count)][:count]:
-        settings = {name: record[name] for name in (*variant("strided"), "seed")}
-        again = run_task(settings)
+        again = run_task({name: record[name] for name in SETTINGS})
         pairs = list(zip(record["curve_loss"], again["curve_loss"], strict=True))
         name = f"{record['variant']} seed {record['seed']}"
         apart = max(abs(new / old - 1) for old, new in pairs[:COMPARED_STEPS])
@@ -522,7 +545,7 @@ def main(arguments=None):
         if options.list:
             return _list(wanted, options.out)
         if options.check:
-            failed = check(options.out)
+            failed = check(options.out, only=options.only)
         else:
             with _alone(options.out):
                 failed = run_study(wanted, options.out, options.scheduler, tqdm.write)
@@ -554,7 +577,8 @@ def _parser():
     )
     add("--scheduler", metavar="ADDRESS", help=text)
     add("--list", action="store_true", help="list the runs and whether they are recorded, and end")
-    add("--check", action="store_true", help="run a few recorded runs again and compare, and end")
+    text = "run a few of the recorded runs (--only: of these) again and compare, and end"
+    add("--check", action="store_true", help=text)
     return parser
 
 
@@ -683,4 +707,7 @@ def _round(value):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # By its name: another machine's worker would look for `run_task` in its own main module.
+    from cae_lessons import study
+
+    sys.exit(study.main())

@@ -308,7 +308,8 @@ def reconstruct(model, images):
     Raises
     ------
     ValueError
-        The images are empty, of the wrong shape or dtype, outside [0, 1] or NaN.
+        The images are empty, of the wrong shape or dtype, outside [0, 1] or NaN; or the model's
+        output has not their shape.
 
     Examples
     --------
@@ -317,6 +318,7 @@ def reconstruct(model, images):
     (2, 28, 28, 1)
     """
     images = check_images(images, model.input_shape[1:])
+    _check_shapes(model)
     output = run_in_batches(model, images)
     if gives_logits(model):
         output = keras.ops.convert_to_numpy(keras.ops.sigmoid(output))
@@ -364,12 +366,18 @@ def loss_of(model, loss):
     -------
     callable
 
+    Raises
+    ------
+    ValueError
+        The loss is unknown.
+
     Examples
     --------
     >>> from cae_lessons import strided_autoencoder
     >>> float(loss_of(strided_autoencoder(), "mse")([0.0], [0.5]))
     0.25
     """
+    check_loss(loss)
     if loss == "bce":
         return keras.losses.BinaryCrossentropy(from_logits=gives_logits(model))
     squared_error = keras.losses.MeanSquaredError()
@@ -400,6 +408,30 @@ def output_activation(model):
     return getattr(last, "__name__", type(last).__name__)
 
 
+def check_loss(loss):
+    """Check the name of a loss.
+
+    Parameters
+    ----------
+    loss : {"mse", "bce"}
+
+    Raises
+    ------
+    ValueError
+        It is none of the allowed ones, which the error names.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"loss={loss!r}, expected one of 'mse', 'bce'")
+
+
+def _check_shapes(model):
+    if model.output_shape[1:] != model.input_shape[1:]:
+        raise ValueError(
+            f"the model makes {model.output_shape[1:]} of {model.input_shape[1:]}: an autoencoder "
+            "gives back the shape of its input"
+        )
+
+
 def _check_settings(settings, model):
     for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
         value = settings[name]
@@ -410,13 +442,8 @@ def _check_settings(settings, model):
     real = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
     if not real or not 0 < rate < np.inf:
         raise ValueError(f"learning_rate={rate!r}, expected a number above 0")
-    if settings["loss"] not in LOSSES:
-        raise ValueError(f"loss={settings['loss']!r}, expected one of 'mse', 'bce'")
-    if model.output_shape[1:] != model.input_shape[1:]:
-        raise ValueError(
-            f"the model makes {model.output_shape[1:]} of {model.input_shape[1:]}: an autoencoder "
-            "gives back the shape of its input"
-        )
+    check_loss(settings["loss"])
+    _check_shapes(model)
     activation = output_activation(model)
     if settings["loss"] == "bce" and not gives_logits(model) and activation != "sigmoid":
         raise ValueError(

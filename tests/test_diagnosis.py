@@ -11,6 +11,7 @@ from cae_lessons.diagnosis import (
     phase_losses,
     receptive_field,
 )
+from cae_lessons.layers import ZeroFillUnpooling2D
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +286,46 @@ def test_what_zero_fill_leaves_black_is_not_dead(images):
     assert not found.dead_phases[:, 1::2].any()
 
 
+def test_a_pool_that_divides_no_period_draws_all_phases():
+    images = np.kron(np.random.default_rng(0).random((5, 8, 8, 1)), np.ones((1, 3, 3, 1)))
+    black = keras.layers.Conv2D(1, 1, kernel_initializer="zeros")
+    layers = [keras.Input((24, 24, 1)), keras.layers.MaxPooling2D(3), black, ZeroFillUnpooling2D(3)]
+    assert cae.diagnose(keras.Sequential(layers), images).dead_phases.all()
+    layers.remove(black)
+    assert not cae.diagnose(keras.Sequential(layers), images).dead_phases.any()
+
+
+def test_pixels_that_zero_fill_leaves_black_are_not_saturated(images):
+    model = cae.unpooling_autoencoder("zero-fill", decoder_bias=True)
+    weights = [np.zeros_like(weight) for weight in model.get_weights()]
+    weights[-1][:] = -50  # what can be drawn is black
+    model.set_weights(weights)
+    expected = np.sum(images[:, ::2, ::2] > 0.5) / images.size
+    assert cae.diagnose(model, images).saturated["picture"] == pytest.approx(expected)
+
+
+def test_one_image_alone_is_no_collapse(images):
+    identity = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(1, 1)])
+    identity.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    found = cae.diagnose(identity, images[:1])
+    assert found.verdict == "trained"
+    assert np.isnan(found.variation)
+    assert "vary" not in str(found)
+
+
+def test_dense_layers_have_units_and_no_places(images):
+    dense = keras.layers.Dense(4, activation="relu", name="code")
+    layers = [keras.Input((28, 28, 1)), keras.layers.Flatten(), dense]
+    layers += [keras.layers.Dense(784), keras.layers.Reshape((28, 28, 1))]
+    model = keras.Sequential(layers)
+    kernel = np.ones((784, 4)) * [1, -1, 1, -1]
+    dense.set_weights([kernel, np.zeros(4)])
+    found = cae.diagnose(model, images)
+    assert found.dead_maps["code"].tolist() == [False, True, False, True]
+    assert found.dead_units["code"] == 0.5
+    assert cae.diagnosis.dead_maps(model, images).tolist() == [False, True, False, True]
+
+
 def test_saturated_sigmoids_are_counted(images):
     model = cae.unpooling_autoencoder("nearest", decoder_bias=True)
     weights = [np.zeros_like(weight) for weight in model.get_weights()]
@@ -362,6 +403,23 @@ def test_watch_notes_each_step_before_it(images):
         records[0]["pre_activation"], np.percentile(z, (0, 5, 50, 95, 100)), rtol=1e-5
     )
     assert records[0]["loss"] == pytest.approx(before, rel=1e-5)
+
+
+def test_watching_leaves_nothing_in_the_model(images):
+    model = cae.unpooling_autoencoder("nearest")
+    look = cae.diagnosis.watch(model, images, "transposed_convolution_2", [])
+    consumers = len(model.get_layer("unpooling_1")._outbound_nodes)
+    look(0)
+    look(1)
+    assert len(model.get_layer("unpooling_1")._outbound_nodes) == consumers
+
+
+def test_what_cannot_be_watched_is_refused_at_once(images):
+    model = cae.unpooling_autoencoder("nearest")
+    with pytest.raises(ValueError, match="'pooling_1' has no kernel"):
+        cae.diagnosis.watch(model, images, "pooling_1", [])
+    with pytest.raises(ValueError, match="loss='mae', expected one of 'mse', 'bce'"):
+        cae.diagnosis.watch(model, images, "convolution_1", [], loss="mae")
 
 
 def test_watched_gradient_is_that_of_finite_differences(images):

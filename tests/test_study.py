@@ -84,15 +84,16 @@ def test_killed_study_and_killed_worker_lose_nothing(tmp_path):
 
 
 def one_worker_gives_the_same(records, path):
-    """Run the study on a Dask cluster of somebody else's, with one worker."""
+    """Run the study's command on a Dask cluster of somebody else's, with one worker."""
     from dask.distributed import LocalCluster
 
     environment = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
     with LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address=None, env=environment
     ) as cluster:
-        failed = study.run_study(study.tasks(**SMALL), path, cluster.scheduler_address)
-    assert failed == []
+        process = start(path, scheduler=cluster.scheduler_address)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
     assert without_times(study.read_records(path)[0]) == without_times(records)
 
 
@@ -200,6 +201,24 @@ def test_damaged_record_is_named_and_runs_again(tmp_path, here, record, damage):
     assert "line 2 is no whole record" in lines[0]
     assert "3 of 4 runs are there already" in lines[1]
     assert path.read_text().splitlines() == whole
+
+
+def test_a_file_of_something_else_stays_as_it_is(tmp_path, here):
+    path = tmp_path / "notes.md"
+    path.write_text("# Notes\n")
+    with pytest.raises(ValueError, match="holds no records: line 1 is no whole record: '# Notes'"):
+        study.run_study(study.tasks(**SMALL), path)
+    assert path.read_text() == "# Notes\n"
+
+
+def test_damaged_record_that_is_not_wanted_is_kept_beside(tmp_path, here, record):
+    path = tmp_path / "records.jsonl"
+    here(lambda task: {**record, **task})
+    text = f"{json.dumps(record)}\n{{damaged}}\n"
+    path.write_text(text)
+    study.run_study(study.tasks(**SMALL), path)
+    assert len(study.load(path)) == 4
+    assert path.with_name("records.jsonl.damaged").read_text() == text
 
 
 def test_failing_write_leaves_the_older_file(tmp_path, record, monkeypatch):
@@ -334,3 +353,16 @@ def test_check_compares_a_rerun_with_the_record(tmp_path, record, capsys):
     study.write_records(path, {(record["variant"], 0): wrong})
     assert study.main(["--check", "--out", str(path)]) == 1
     assert "the first losses differ by 50.0%" in capsys.readouterr().out
+    path.write_text("")
+    with pytest.raises(SystemExit, match=r"holds no record of '\*'"):
+        study.main(["--check", "--out", str(path)])
+
+
+def test_without_its_packages_an_error_names_them_and_all_else_works():
+    code = (
+        "import inspect, sys; sys.modules['pandas'] = None; import cae_lessons as cae\n"
+        "from cae_lessons import *; inspect.getmembers(cae)\n"
+        "assert 'study' in dir(cae) and not hasattr(cae, 'study'); cae.study"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "AttributeError: cae.study needs pandas" in done.stderr.splitlines()[-1]

@@ -448,6 +448,18 @@ def test_article_runs_that_the_book_quotes():
     assert article_run("nearest-reader").settings["final"] is None
 
 
+def test_error_of_something_that_is_no_picture_is_refused(digits):
+    model = cae.strided_autoencoder()
+    encoder = keras.Model(model.input, model.get_layer("code").output)
+    with pytest.raises(ValueError, match=r"makes \(7, 7, 32\) of \(28, 28, 1\)"):
+        cae.mean_squared_error(encoder, digits.test.images[:2])
+
+
+def test_unknown_loss_names_the_known_ones():
+    with pytest.raises(ValueError, match="loss='BCE', expected one of 'mse', 'bce'"):
+        training.loss_of(cae.strided_autoencoder(), "BCE")
+
+
 def test_unknown_article_run_names_the_known_ones():
     with pytest.raises(ValueError, match=r"'argmax'.*nearest, nearest-reader, strided, zero-fill"):
         article_run("argmax")
