@@ -30,29 +30,34 @@ def measure(repeats=5):
 
 
 def measure_series(points, repeats):
-    """Measure points in ascending order in one fresh process: its memory's peak is the last's."""
+    """Measure all points in ascending order, then again, in one fresh process.
+
+    In the first round, the process' peak memory is that of the point just measured.
+    """
     worker = Worker("simple")
     try:
-        return [measure_point(worker, repeats, **point) for point in points]
+        rounds = [[measure_point(worker, **point) for point in points] for _ in range(repeats)]
     finally:
         worker.close()
+    return [
+        {
+            **point,
+            "seconds": summary([seconds for seconds, _ in turns]),
+            "peak_memory": turns[0][1],
+        }
+        for point, turns in zip(points, zip(*rounds, strict=True), strict=True)
+    ]
 
 
-def measure_point(worker, repeats, batch_size, side, channels):
+def measure_point(worker, batch_size, side, channels):
     """Return the seconds of a step, and the peak memory so far."""
     images = np.random.default_rng(0).random((batch_size, side, side, 1), np.float32)
     steps = PIXELS_PER_TURN // images.size
     batches = np.tile(np.arange(batch_size), (max(min(steps, MOST_STEPS), LEAST_STEPS), 1))
     worker.start(channels, None, images)
     worker.train(batches)  # to warm up
-    seconds = [worker.train(batches)[1] / len(batches) for _ in range(repeats)]
-    return {
-        "batch_size": batch_size,
-        "side": side,
-        "channels": channels,
-        "seconds": summary(seconds),
-        "peak_memory": worker.peak_memory(),
-    }
+    _, seconds = worker.train(batches)
+    return seconds / len(batches), worker.peak_memory()
 
 
 def report(results):

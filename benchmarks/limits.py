@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import nets
-from benchmarks.layers import training_step
+from benchmarks.layers import STEPS, training_step
 from benchmarks.table import milliseconds, ratio, table
 from benchmarks.timing import compare, stopwatch, summary, take_turns
 
@@ -24,6 +24,7 @@ COPIED = 2**27  # bytes: four times a large cache
 FLOAT = 4  # bytes
 # Adam reads a weight, its gradient and its two moments, and writes all but the gradient.
 ADAM = 7
+ALONE = "the strided net's convolutions alone"
 
 
 def measure(repeats=5):
@@ -35,6 +36,7 @@ def measure(repeats=5):
     turns = {
         **limits,
         "copy": copy(),
+        "convolutions": convolutions(nets.build("strided")),
         **{f"step {net}": training_step(nets.build(net)) for net in nets.BUILDERS},
     }
     take_turns(turns, 1)  # to warm up
@@ -47,6 +49,7 @@ def measure(repeats=5):
     return {
         "rates": {name: summary(values) for name, values in rates.items()},
         "nets": {net: distance(net, seconds[f"step {net}"], rates) for net in nets.BUILDERS},
+        ALONE: distance("strided", seconds["convolutions"], rates),
     }
 
 
@@ -129,6 +132,42 @@ def size(tensors):
     return sum(math.prod(tensor.shape[1:]) for tensor in tensors)
 
 
+def convolutions(model, steps=STEPS):
+    """Return a stopwatch of a step's convolutions and nothing else, in one compiled loop.
+
+    Forward, the kernels' gradients and the maps', as in training; no biases, activations, loss or
+    Adam.  The model is a chain of convolutions.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
+    images = tf.constant(nets.images()[: nets.BATCH_SIZE])
+
+    @tf.function
+    def run():
+        total = 0.0
+        for step in tf.range(steps):
+            # Other kernels at each step, or the compiler does all steps but one away.
+            kernels = [layer.kernel + tf.cast(step, tf.float32) for layer in layers]
+            with tf.GradientTape() as tape:
+                tape.watch(kernels)
+                x = images
+                for layer, kernel in zip(layers, kernels, strict=True):
+                    x = convolve(layer, x, kernel)
+            gradients = tape.gradient(x, kernels, x)
+            total += tf.add_n([gradient[0, 0, 0, 0] for gradient in gradients])
+        return total
+
+    watch = stopwatch(lambda: run().numpy())
+    return lambda: watch() / steps
+
+
+def convolve(layer, x, kernel):
+    """Return what a layer's convolution, or transposed one, makes of maps with a kernel."""
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        shape = (len(x), *layer.output.shape[1:])
+        return tf.nn.conv2d_transpose(x, kernel, shape, layer.strides, "SAME")
+    return tf.nn.conv2d(x, kernel, layer.strides, "SAME")
+
+
 def numpy_product():
     """Return a stopwatch of NumPy's product of two square matrices."""
     a = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
@@ -178,7 +217,7 @@ def report(results):
             milliseconds(found["bytes"]["seconds"]),
             ratio(found["bytes"]["ratio"]),
         ]
-        for net, found in results["nets"].items()
+        for net, found in {**results["nets"], ALONE: results[ALONE]}.items()
     ]
     return "\n".join(
         [

@@ -1,10 +1,11 @@
 """The study on 1, 2, … local workers: how much more gets done."""
 
+import contextlib
 import os
 import time
 
 from benchmarks.table import table
-from benchmarks.timing import summary
+from benchmarks.timing import compare, summary, take_turns
 from cae_lessons import study
 
 STEPS = 100
@@ -14,24 +15,26 @@ NET = "nearest"
 def measure(repeats=5):
     """Return the runs a minute of each number of workers, and their efficiency."""
     counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= os.cpu_count()]
-    rates = {count: throughput(count, repeats) for count in counts}
-    alone = summary(rates[1])["median"]
+    with contextlib.ExitStack() as stack:
+        clusters = {count: start(stack, count) for count in counts}
+        seconds = take_turns(clusters, repeats)
+    rates = {count: [60 * count / value for value in seconds[count]] for count in counts}
     return [
         {
             "workers": count,
-            "runs_per_minute": summary(values),
-            "efficiency": summary(values)["median"] / alone / count,
+            "runs_per_minute": summary(rates[count]),
+            "efficiency": compare(rates, 1)[count]["ratio"]["median"] / count,
         }
-        for count, values in rates.items()
+        for count in counts
     ]
 
 
-def throughput(count, repeats):
-    """Return runs a minute, of several rounds: training, evaluation and diagnosis."""
-    with study._client(None, count) as client:
-        client.wait_for_workers(count)
-        train_once(client, count)  # to import and load
-        return [60 * count / train_once(client, count) for _ in range(repeats)]
+def start(stack, count):
+    """Start a cluster, and return a stopwatch of one run on each of its workers."""
+    client = stack.enter_context(study._client(None, count))
+    client.wait_for_workers(count)
+    train_once(client, count)  # to import and load
+    return lambda: train_once(client, count)
 
 
 def train_once(client, count):
