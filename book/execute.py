@@ -10,6 +10,7 @@ tell outputs that have gone stale.
 import argparse
 import ast
 import hashlib
+import importlib.metadata
 import os
 import sys
 import time
@@ -22,16 +23,20 @@ BOOK = Path(__file__).parent
 PACKAGE = BOOK.parent / "cae_lessons"
 RESULTS = BOOK.parent / "benchmarks" / "results.json"
 FULL_STEPS = 5_000
+STAMPED = ("tensorflow", "keras", "numpy")
 
 
 def fingerprint(notebook):
     """Return a digest of a notebook's code and the package's, without comments or docstrings.
 
-    The study and its records, and the benchmarks' results, count for those notebooks only that
-    read them.
+    The study and its records, the article's losses and the benchmarks' results count for those
+    notebooks only that read them. The cell that installs the package where it is missing doesn't count.
     """
     cells = [
-        cell.source for cell in notebook.cells if cell.cell_type == "code"
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        and "install" not in cell.metadata.get("tags", [])
     ]
     modules = set(PACKAGE.glob("*.py"))
     digest = hashlib.sha256()
@@ -39,6 +44,8 @@ def fingerprint(notebook):
         digest.update((PACKAGE / "study_records.jsonl").read_bytes())
     else:
         modules.remove(PACKAGE / "study.py")
+    if any("article_run" in cell for cell in cells):
+        digest.update((PACKAGE / "article_losses.csv").read_bytes())
     if any("benchmarks/results.json" in cell for cell in cells):
         digest.update(RESULTS.read_bytes())
     for source in cells + [path.read_text() for path in sorted(modules)]:
@@ -73,6 +80,9 @@ def execute(path):
         "fingerprint": code,
         "seconds": round(seconds),
         "steps": FULL_STEPS,
+        "versions": {
+            name: importlib.metadata.version(name) for name in STAMPED
+        },
     }
     partial = path.with_suffix(".partial")
     nbformat.write(notebook, partial)

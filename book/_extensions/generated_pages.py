@@ -1,12 +1,9 @@
 """Two directives that tell of the executed notebooks: `{run-times}` and `{figure-list}`."""
 
-from pathlib import Path
+from collections import defaultdict
 
 import nbformat
-from packaging.requirements import Requirement
 from sphinx.util.docutils import SphinxDirective
-
-PACKAGES = ("tensorflow", "keras", "numpy", "jupyter-book")
 
 
 def setup(app):
@@ -46,15 +43,16 @@ class RunTimes(NotebookDirective):
             stamp = notebook.metadata.cae_lessons
             yield f"| {{doc}}`/{page}` | {stamp.steps:,} | {duration(stamp.seconds)} |"
         yield from ("", "| package | version |", "|---|---|")
-        pythons = {
-            notebook.metadata.language_info.version
-            for notebook in notebooks.values()
-        }
-        yield f"| Python | {', '.join(sorted(pythons))} |"
-        requirements = Path(self.env.srcdir) / "requirements.txt"
-        self.env.note_dependency(str(requirements))
-        for name, version in pins(requirements, min(pythons)).items():
-            yield f"| {name} | {version} |"
+        versions = defaultdict(set)
+        for notebook in notebooks.values():
+            versions["python"].add(notebook.metadata.language_info.version)
+            for (
+                name,
+                version,
+            ) in notebook.metadata.cae_lessons.versions.items():
+                versions[name].add(version)
+        for name, found in versions.items():
+            yield f"| {name} | {', '.join(sorted(found))} |"
 
 
 class FigureList(NotebookDirective):
@@ -78,17 +76,3 @@ def duration(seconds):
     """Write a number of seconds as minutes and seconds."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def pins(path, python):
-    """Return the pinned versions of PACKAGES for a version of Python."""
-    lines = map(Requirement, path.read_text().splitlines())
-    return {
-        line.name: str(line.specifier).removeprefix("==")
-        for line in lines
-        if line.name in PACKAGES
-        and (
-            line.marker is None
-            or line.marker.evaluate({"python_full_version": python})
-        )
-    }
