@@ -44,6 +44,9 @@ def test_every_notebook_gets_the_same_hidden_first_cell_and_keeps_its_stamp(cola
     colab["main"](URL, "main")
     after = notebooks(book)
     firsts = [notebook.cells.pop(0) for notebook in after]
+    for notebook in before:  # where the book is published, the cell is there already
+        if "install" in notebook.cells[0].metadata.get("tags", []):
+            notebook.cells.pop(0)
     assert firsts[0] == firsts[1]
     assert "remove-cell" in firsts[0].metadata.tags
     assert [notebook.cells for notebook in after] == [notebook.cells for notebook in before]
