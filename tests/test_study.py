@@ -83,21 +83,24 @@ def test_killed_study_and_killed_worker_lose_nothing(tmp_path):
     assert {key: records[key] for key in kept} == kept  # seconds included: they didn't run again
     assert f"{len(kept)} of 4 runs are there already" in output
     assert not list(tmp_path.glob("*.partial"))
-    one_worker_gives_the_same(records, tmp_path / "one.jsonl")
+    another_cluster_gives_the_same(records, tmp_path / "other.jsonl")
 
 
-def one_worker_gives_the_same(records, path):
-    """Run the study's command on a Dask cluster of somebody else's, with one worker."""
+def another_cluster_gives_the_same(records, path):
+    """Run one of the study's runs on a Dask cluster of somebody else's, with one worker."""
     from dask.distributed import LocalCluster
 
     environment = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
     with LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address=None, env=environment
     ) as cluster:
-        process = start(path, scheduler=cluster.scheduler_address)
+        one = {"only": "strided/relu-linear/200-steps", "seeds": 1}
+        process = start(path, **one, scheduler=cluster.scheduler_address)
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert without_times(study.read_records(path)[0]) == without_times(records)
+    found, _ = study.read_records(path)
+    assert len(found) == 1
+    assert without_times(found).items() <= without_times(records).items()
 
 
 def test_ctrl_c_keeps_what_ended(tmp_path):
