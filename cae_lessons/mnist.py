@@ -1,12 +1,22 @@
 """Images in: the packaged MNIST, or any directory of IDX files with MNIST's file names."""
 
+import functools
 import gzip
+import inspect
+import math
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PACKAGED = Path(__file__).with_name("mnist.npz")
 VALIDATION_SIZE = 5_000
@@ -19,6 +29,7 @@ IDX_FILES = {
 }
 # An IDX file starts with two zero bytes, 0x08 for unsigned bytes, and the number of axes.
 IDX_MAGIC_UNSIGNED_BYTE = 0x0800
+ROUNDING = 1e-3  # how far images may leave [0, 1] without anybody's fault
 
 
 class DataFileError(ValueError):
@@ -106,60 +117,253 @@ def load_mnist(directory=None):
     )
 
 
-def check_images(images, shape=None):
-    """Return `images` as a float32 array, or say what is wrong with them.
+def check_images(
+    images: "npt.ArrayLike", shape: "tuple[int | None, ...] | None" = None
+) -> "npt.NDArray[np.float32]":
+    """Return `images` as a float32 array, or say what is wrong with them and how to mend it.
 
     Parameters
     ----------
     images : array_like
-        Floats in [0, 1], shape (n, height, width, channels), n at least 1.
-    shape : tuple, optional
-        The (height, width, channels) that each image must have.
+        Floats in [0, 1], shape (n, height, width, channels), n at least 1.  Tensors of
+        TensorFlow, PyTorch and JAX are fine.  Values that leave [0, 1] by less than 0.001, as
+        after a resize, are clipped.
+    shape : tuple of int or None, optional
+        The (height, width, channels) that each image must have; None stands for any size.
 
     Returns
     -------
     numpy.ndarray
-        The images as float32; not copied where they are float32 already.
+        The images as float32; not copied where they are float32 in [0, 1] already.
 
     Raises
     ------
     ValueError
-        The array is empty, of another rank, shape or dtype, holds NaNs or leaves [0, 1]; or it
-        is no array, but a `Split` or `Digits`.
+        The images are not an array, or are of another shape or dtype; there are none; they hold
+        NaNs or infinities, or leave [0, 1].
 
     Examples
     --------
-    >>> check_images(np.zeros((2, 28, 28, 1), "uint8"))
+    >>> check_images(np.zeros((2, 28, 28), "float32"))
     Traceback (most recent call last):
         ...
-    ValueError: images have dtype uint8, expected floats in [0, 1] (divide bytes by 255)
+    ValueError: images must have shape (n, height, width, channels), got (2, 28, 28): use images[..., None]
+    >>> check_images([[[[0.0], [255.0]]]])
+    Traceback (most recent call last):
+        ...
+    ValueError: images lie in [0, 255], must lie in [0, 1]: divide them by 255
+    """  # noqa: E501
+    array = _as_array(images)
+    wanted = (None, None, None) if shape is None else tuple(shape)
+    if len(wanted) != 3:
+        raise ValueError(_how_to_wrap(array.shape, wanted))
+    if not _fits(array.shape, wanted) or (wanted[2] is None and _is_channels_first(array.shape)):
+        raise ValueError(_how_to_reshape(array.shape, wanted))
+    if array.size == 0:
+        raise ValueError(f"images are empty, shape {array.shape}: at least one pixel is needed")
+    return _in_range(array)
+
+
+class _TakesImages(Protocol[P, R]):
+    """A function that checks its images, and the same without the check."""
+
+    unchecked: Callable[P, R]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+def takes_images(function: Callable[P, R]) -> _TakesImages[P, R]:
+    """Let a function's first argument pass `check_images`, once, at the public door.
+
+    Parameters
+    ----------
+    function : callable
+        Takes images first: a float32 array, shape (n, height, width, channels), in [0, 1].
+
+    Returns
+    -------
+    callable
+        The same for all that `check_images` takes.  Its attribute `unchecked` is the function as
+        it was, for callers that have checked the images already.
+
+    Raises
+    ------
+    ValueError
+        When it is called: what `check_images` raises.
+
+    Examples
+    --------
+    >>> @takes_images
+    ... def mean(images):
+    ...     return float(images.mean())
+    >>> mean([[[[0.0], [1.0]]]])
+    0.5
+    >>> mean.unchecked(np.full((1, 2, 2, 1), 7.0))
+    7.0
     """
-    if isinstance(images, (Split, Digits)):
-        field = ".images" if isinstance(images, Split) else ".train.images or .test.images"
-        raise ValueError(f"images are a {type(images).__name__}, expected its array: {field}")
-    images = _as_array(images)
-    expected = "(n, height, width, channels)" if shape is None else f"(n, {str(tuple(shape))[1:]}"
-    if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
-        raise ValueError(f"images have shape {images.shape}, expected {expected}")
-    if images.size == 0:
-        raise ValueError(f"images are empty: shape {images.shape}, expected {expected}, n ≥ 1")
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(
-            f"images have dtype {images.dtype}, expected floats in [0, 1] (divide bytes by 255)"
-        )
-    lowest, highest = images.min(), images.max()
-    if np.isnan(lowest):
-        raise ValueError("images contain NaN, expected floats in [0, 1]")
-    if lowest < 0 or highest > 1:
-        raise ValueError(f"images lie in [{lowest:g}, {highest:g}], expected [0, 1]")
-    return images.astype(np.float32, copy=False)
+    signature = inspect.signature(function)
+    first = next(iter(signature.parameters))
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        bound.arguments[first] = check_images(bound.arguments[first])
+        return function(*bound.args, **bound.kwargs)
+
+    checked.unchecked = function  # type: ignore[attr-defined]
+    return cast(_TakesImages[P, R], checked)
 
 
 def _as_array(images):
+    if isinstance(images, (Split, Digits)):
+        field = ".images" if isinstance(images, Split) else ".train.images or .test.images"
+        raise ValueError(f"images are a {type(images).__name__}, must be its array: {field}")
     try:
-        return np.asarray(images)
-    except ValueError:
-        raise ValueError("images differ in shape, expected one array of them") from None
+        array = np.asarray(images)
+    except Exception as error:  # each library has its own for what can't be an array
+        if "inhomogeneous" in str(error):
+            raise ValueError(_differing(images)) from None
+        raise ValueError(
+            f"images are a {type(images).__name__}, must be an array: {error}"
+        ) from error
+    if array.ndim == 0:
+        raise ValueError(
+            f"images are a {type(images).__name__}, must be an array of shape "
+            "(n, height, width, channels)"
+        )
+    if array.dtype == object and all(isinstance(image, np.ndarray) for image in array.flat):
+        raise ValueError(_differing(array.flat))
+    return array
+
+
+def _differing(images):
+    """Say that images, each an array of its own, aren't one array."""
+    shapes = list(dict.fromkeys(str(np.shape(image)) for image in images))
+    if len(shapes) == 1:
+        return f"images are separate arrays of shape {shapes[0]}, must be one: np.stack(images)"
+    more = ", …" if len(shapes) > 3 else ""
+    return f"images differ in shape, must all have one, got {', '.join(shapes[:3])}{more}"
+
+
+def _fits(shape, wanted):
+    """Tell whether (n, height, width, channels) are n images as wanted."""
+    return len(shape) == 4 and all(
+        size is None or size == found for size, found in zip(wanted, shape[1:], strict=True)
+    )
+
+
+def _is_channels_first(shape):
+    """Tell whether (n, 1, 28, 28), say, holds the channels before the rows and columns."""
+    _, channels, height, width = shape
+    return channels in (1, 3) and height == width > 4
+
+
+def _how_to_reshape(shape, wanted):
+    """Say what shape images must have, and which expression gives it, if one does."""
+    names = ("height", "width", "channels")
+    sizes = (name if size is None else size for name, size in zip(names, wanted, strict=True))
+    must = f"must have shape (n, {', '.join(map(str, sizes))})"
+    for mend, result in _reshapings(shape, wanted):
+        _, height, width, channels = result
+        # A picture with more channels than rows or columns isn't what anybody meant.
+        if _fits(result, wanted) and (None not in wanted or channels < min(height, width)):
+            flat = "are flat, " if "reshape" in mend and len(shape) < 3 else ""
+            return f"images {flat}{must}, got {shape}: use {mend}"
+    return f"images {must}, got {shape}"
+
+
+def _reshapings(shape, wanted):
+    """Yield (expression, the shape that it gives) for what images are often lacking."""
+    if len(shape) == 4:
+        yield "np.moveaxis(images, 1, -1)", (shape[0], *shape[2:], shape[1])
+        yield "np.moveaxis(images, -1, 1)", (shape[0], shape[3], *shape[1:3])
+    elif len(shape) == 3:
+        yield "images[None]", (1, *shape)
+        yield "images[..., None]", (*shape, 1)
+    elif len(shape) == 2 and (shape[0] == shape[1] or shape == wanted[:2]):
+        yield "images[None, ..., None]", (1, *shape, 1)
+    sizes = shape[-3:] if len(shape) > 4 else _sizes_of_flat(shape, wanted)
+    if len(shape) not in (3, 4) and sizes is not None:
+        yield "images.reshape({}, {}, {}, {})".format(-1, *sizes), (1, *sizes)
+
+
+def _sizes_of_flat(shape, wanted):
+    """Return the (height, width, channels) of images in rows of numbers: square, if not known."""
+    pixels = shape[-1]
+    if None not in wanted:
+        return wanted if math.prod(wanted) == pixels else None
+    side = math.isqrt(pixels)
+    return (side, side, 1) if side * side == pixels else None
+
+
+def _how_to_wrap(shape, wanted):
+    """Say how a model that takes vectors, or pictures without channels, becomes one of images."""
+    taken = f"the model takes arrays of shape (n, {', '.join(map(str, wanted))}), must take images"
+    sizes = shape[1:] if len(shape) == 4 else _sizes_of_flat((math.prod(shape[1:]),), (None,))
+    if sizes is None or None in wanted:
+        return f"{taken} (n, height, width, channels)"
+    inner = "keras.layers.Flatten()" if len(wanted) == 1 else f"keras.layers.Reshape({wanted})"
+    return (
+        f"{taken} (n, {', '.join(map(str, sizes))}): wrap it, keras.Sequential([keras.Input("
+        f"{sizes}), {inner}, model, keras.layers.Reshape({sizes})])"
+        + (f"; and reshape the images, images.reshape(-1, {str(sizes)[1:]}" * (len(shape) != 4))
+    )
+
+
+def _in_range(array):
+    """Return images as float32 in [0, 1]; what only rounding made leave it is clipped."""
+    if array.dtype.name == "bfloat16":  # NumPy doesn't know that these are floats
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"images have dtype {array.dtype}, must be floats in [0, 1]")
+    lowest, highest = array.min(), array.max()  # no mask arrays: images can be many
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"images have dtype {array.dtype}, must be floats in [0, 1]: "
+            f"{_how_to_make_floats(array, int(lowest), int(highest))}"
+        )
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise ValueError(f"images contain {_not_finite(array)}, must be numbers in [0, 1]")
+    if lowest < -ROUNDING or highest > 1 + ROUNDING:
+        raise ValueError(
+            f"images lie in [{lowest:g}, {highest:g}], must lie in [0, 1]: "
+            f"{_how_to_rescale(array, lowest, highest)}"
+        )
+    images = array.astype(np.float32, copy=False)
+    return images if lowest >= 0 and highest <= 1 else np.clip(images, 0, 1)
+
+
+def _how_to_make_floats(array, lowest, highest):
+    if array.dtype == bool or (lowest >= 0 and highest == 1):
+        return 'use images.astype("float32")'
+    if array.dtype == np.uint8 or (lowest, highest) == (0, 0):
+        return "divide them by 255"
+    return f"they lie in [{lowest}, {highest}], {_how_to_rescale(array, lowest, highest)}"
+
+
+def _how_to_rescale(array, lowest, highest):
+    """Say what brings values into [0, 1], as far as their limits tell where they come from."""
+    if lowest >= -0.3 and highest <= 1.3:
+        return "clip them, np.clip(images, 0, 1), if a resize has made them leave it"
+    if lowest >= 0:
+        largest = 255 if highest <= 255 else 65535
+        return f"divide them by {largest if 16 < highest <= largest else 'the value of white'}"
+    if lowest >= -0.5 and highest <= 0.5:
+        return "use images + 0.5"
+    if lowest >= -1 - ROUNDING and highest <= 1 + ROUNDING:
+        return "use (images + 1) / 2"
+    if abs(array.mean(dtype=np.float64)) < 0.5 < array.std(dtype=np.float64) < 2:
+        return (
+            "they look standardised, so undo it: multiply them by the standard deviation and "
+            "add the mean that they were made with"
+        )
+    return "use (images - images.min()) / (images.max() - images.min())"
+
+
+def _not_finite(array):
+    """Say how many NaNs and infinities there are."""
+    counts = {"NaN": np.isnan(array).sum(), "infinity": np.isinf(array).sum()}
+    return " and ".join(f"{name} ({count:,} ×)" for name, count in counts.items() if count)
 
 
 def _split(images, labels):

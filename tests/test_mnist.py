@@ -1,9 +1,13 @@
 import gzip
 import hashlib
+import inspect
+import re
 import socket
 import struct
+import tracemalloc
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -18,6 +22,7 @@ from cae_lessons.mnist import (
     _parse_idx,
     _read_packaged,
     check_images,
+    takes_images,
 )
 
 MD5 = {  # of the files on Yann LeCun's page
@@ -317,49 +322,171 @@ def test_damaged_archive_is_named(tmp_path, small_archive, damage):
         _read_packaged(path)
 
 
+SOME = np.random.default_rng(2).random((3, 28, 28, 1), np.float32)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((28, 28, 1)), r"\(28, 28, 1\), expected \(n, height, width, channels\)"),
-        (np.zeros((1, 1, 28, 28, 1)), r"\(1, 1, 28, 28, 1\), expected"),
-        (np.float32(0.5), r"\(\), expected"),
-        (np.zeros((0, 28, 28, 1)), "empty"),
+        (np.float32(0.5), "images are a float32, must be an array of shape"),
+        (None, "images are a NoneType, must be an array"),
+        ("images.npy", "images are a str, must be an array"),
+        (np.zeros((0, 28, 28, 1)), r"empty, shape \(0, 28, 28, 1\)"),
         (np.zeros((1, 0, 28, 1)), "empty"),
-        (np.zeros((1, 2, 2, 1), np.uint8), "uint8.*divide bytes by 255"),
-        (np.zeros((1, 2, 2, 1), int), "int64"),
-        (np.zeros((1, 2, 2, 1), bool), "bool"),
-        (np.zeros((1, 2, 2, 1), complex), "complex128"),
-        (np.full((1, 2, 2, 1), "0.5"), "dtype <U3"),
-        (np.full((1, 2, 2, 1), None), "object"),
-        (np.array([0.5, np.nan]).reshape(1, 2, 1, 1), "NaN"),
-        (np.array([0.5, 2.0, np.nan]).reshape(1, 3, 1, 1), "NaN"),
-        (np.array([0.5, 1.001]).reshape(1, 2, 1, 1), r"\[0\.5, 1\.001\], expected \[0, 1\]"),
-        (np.array([-0.001, 0.5]).reshape(1, 2, 1, 1), r"\[-0\.001, 0\.5\], expected \[0, 1\]"),
-        (np.array([0.5, np.inf]).reshape(1, 2, 1, 1), "inf"),
-        (np.array([0.5, -np.inf]).reshape(1, 2, 1, 1), "inf"),
+        (np.zeros((1, 2, 2, 1), complex), "dtype complex128, must be floats"),
+        (np.full((1, 2, 2, 1), "0.5"), "dtype <U3, must be floats"),
+        (np.full((1, 2, 2, 1), None), "dtype object, must be floats"),
+        (np.array([0.5, np.nan]).reshape(1, 2, 1, 1), r"contain NaN \(1 ×\), must"),
+        (np.array([np.inf, 2.0, np.nan, np.nan]).reshape(1, 4, 1, 1),
+         r"contain NaN \(2 ×\) and infinity \(1 ×\), must"),
+        (np.array([0.5, -np.inf]).reshape(1, 2, 1, 1), r"contain infinity \(1 ×\), must"),
+        ([np.zeros((2, 2, 1)), np.zeros((3, 2, 1))],
+         r"differ in shape, must all have one, got \(2, 2, 1\), \(3, 2, 1\)$"),
     ],
-)
+)  # fmt: skip
 def test_check_images_says_what_is_wrong(images, message):
     with pytest.raises(ValueError, match=message):
         check_images(images)
 
 
 def test_check_images_names_the_field_that_was_meant(digits):
-    with pytest.raises(ValueError, match=r"images are a Split, expected its array: \.images"):
+    with pytest.raises(ValueError, match=r"images are a Split, must be its array: \.images"):
         check_images(digits.train)
     with pytest.raises(ValueError, match=r"images are a Digits, .*\.train\.images or"):
         check_images(digits)
 
 
-def test_check_images_of_differing_shapes():
-    with pytest.raises(ValueError, match="images differ in shape"):
-        check_images([np.zeros((2, 2, 1)), np.zeros((3, 2, 1))])
+def test_check_images_names_what_is_not_an_array():
+    import tensorflow as tf
+
+    with pytest.raises(ValueError, match="images are a _BatchDataset, must be an array"):
+        check_images(tf.data.Dataset.from_tensor_slices(SOME).batch(2))
+    with pytest.raises(ValueError, match=r"images are a KerasTensor, must be an array: .*symbolic"):
+        check_images(keras.Input((28, 28, 1)))
+
+
+def test_check_images_of_an_array_of_arrays():
+    images = np.empty(2, object)
+    images[:] = [np.zeros((2, 2, 1)), np.zeros((3, 2, 1))]
+    with pytest.raises(ValueError, match=r"differ in shape, .*\(2, 2, 1\), \(3, 2, 1\)"):
+        check_images(images)
+    images[1] = images[0]
+    with pytest.raises(ValueError, match=r"separate arrays of shape \(2, 2, 1\).*np\.stack"):
+        check_images(images)
+
+
+# What images often are instead, the shape that is wanted, and the images that are meant.
+MISSHAPED = {
+    "without channels": (SOME[..., 0], None, SOME),
+    "without channels, for a model": (SOME[..., 0], (28, 28, 1), SOME),
+    "one image": (SOME[0], None, SOME[:1]),
+    "one image in colour": (np.zeros((28, 28, 3)), None, np.zeros((1, 28, 28, 3))),
+    "one plane": (SOME[0, ..., 0], None, SOME[:1]),
+    "flat": (SOME.reshape(3, 784), None, SOME),
+    "flat colour": (np.zeros((2, 3072)), (32, 32, 3), np.zeros((2, 32, 32, 3))),
+    "flat oblong": (np.zeros((2, 48)), (6, 8, 1), np.zeros((2, 6, 8, 1))),
+    "one flat image": (SOME[0].ravel(), (28, 28, 1), SOME[:1]),
+    "batches": (SOME[None], None, SOME),
+    "channels first": (SOME.reshape(3, 1, 28, 28), None, SOME),
+    "channels first, any size": (SOME.reshape(3, 1, 28, 28), (None, None, 1), SOME),
+    "colours first": (np.zeros((2, 3, 32, 32)), (32, 32, 3), np.zeros((2, 32, 32, 3))),
+    "channels last": (SOME, (1, 28, 28), SOME.reshape(3, 1, 28, 28)),
+}
+
+
+@pytest.mark.parametrize("case", MISSHAPED)
+def test_check_images_names_an_expression_that_gives_the_right_shape(case):
+    images, shape, meant = MISSHAPED[case]
+    with pytest.raises(ValueError, match="must have shape") as caught:
+        check_images(images, shape)
+    mend = str(caught.value).split(": use ")[1]
+    mended = eval(mend, {"images": images, "np": np})
+    np.testing.assert_array_equal(check_images(mended, shape), meant.astype(np.float32))
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 3), (28, 27, 1), (14, 14, 1)])
 def test_check_images_of_another_shape(shape):
-    with pytest.raises(ValueError, match=r"expected \(n, 28, 28, 1\)"):
+    message = re.escape(f"must have shape (n, 28, 28, 1), got {(2, *shape)}")
+    with pytest.raises(ValueError, match=f"{message}$"):
         check_images(np.zeros((2, *shape), np.float32), (28, 28, 1))
+
+
+def test_check_images_of_any_size():
+    for shape in ((None, None, 1), (28, None, 1), (None, None, None)):
+        assert check_images(SOME, shape) is SOME
+    with pytest.raises(ValueError, match=r"shape \(n, height, 27, 1\), got \(3, 28, 28, 1\)"):
+        check_images(SOME, (None, 27, 1))
+
+
+@pytest.mark.parametrize("shape", [(784,), (28, 28)])
+@pytest.mark.parametrize("images", [SOME, SOME.reshape(3, 784)])
+def test_check_images_says_how_to_wrap_a_model_that_takes_no_channels(images, shape):
+    model = keras.Sequential([keras.Input(shape), keras.layers.Activation("linear")])
+    with pytest.raises(ValueError, match=r"the model takes arrays of shape \(n, ") as caught:
+        check_images(images, shape)
+    expression, _, reshape = str(caught.value).partition("wrap it, ")[2].partition("; ")
+    wrapped = eval(expression, {"keras": keras, "model": model})
+    np.testing.assert_array_equal(wrapped(SOME), SOME)
+    assert ("images.reshape(-1, 28, 28, 1)" in reshape) == (images.ndim == 2)
+
+
+def test_check_images_of_a_model_whose_images_are_not_known():
+    with pytest.raises(ValueError, match=r"\(n, 10\), must take images \(n, height, width"):
+        check_images(np.zeros((3, 10)), (10,))
+
+
+# What was done to the images; nothing, where what undoes it can't be an expression.
+RESCALED = {
+    "bytes": (lambda x: 255 * x, "divide them by 255"),
+    "dark bytes": (lambda x: 100 * x, "divide them by 255"),
+    "two bytes": (lambda x: 65535 * x, "divide them by 65535"),
+    "sklearn's": (lambda x: 16 * x, "divide them by the value of white"),
+    "tanh": (lambda x: 2 * x - 1, "use (images + 1) / 2"),
+    "centred": (lambda x: x - 0.5, "use images + 0.5"),
+    "percent about 0": (lambda x: 200 * x - 100, "use (images - images.min()) / "),
+    "resized": (lambda x: 1.04 * x - 0.02, "clip them, np.clip(images, 0, 1)"),
+    "standardised": (lambda x: (x - 0.5) / 0.29, "they look standardised"),
+}
+
+
+@pytest.mark.parametrize("case", RESCALED)
+def test_check_images_names_what_brings_them_to_scale(case):
+    rescale, mend = RESCALED[case]
+    images = rescale((SOME - SOME.min()) / (SOME.max() - SOME.min()))
+    with pytest.raises(ValueError, match=re.escape(mend)) as caught:
+        check_images(images)
+    assert f"lie in [{images.min():g}, {images.max():g}], must lie in [0, 1]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "mend"),
+    [
+        ((255 * SOME).astype(np.uint8), "uint8, .*: divide them by 255"),
+        (np.zeros((1, 2, 2, 1), np.uint8), "uint8, .*: divide them by 255"),
+        ((255 * SOME).astype(int), r"int64, .*: they lie in \[0, 254\], divide them by 255"),
+        ((65535 * SOME).astype(np.uint16), "uint16, .*: they lie in .*, divide them by 65535"),
+        (SOME > 0.5, r'bool, .*: use images\.astype\("float32"\)'),
+        ((SOME > 0.5).astype(np.uint8), r'uint8, .*: use images\.astype\("float32"\)'),
+    ],
+)
+def test_check_images_of_whole_numbers(images, mend):
+    with pytest.raises(ValueError, match=f"images have dtype {mend}"):
+        check_images(images)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_check_images_forgives_rounding(dtype):
+    images = np.array([-0.0009, 0.0, 0.25, 1.0009], dtype).reshape(1, 2, 2, 1)
+    before = images.copy()
+    expected = np.array([0, 0, 0.25, 1], np.float32).reshape(1, 2, 2, 1)
+    np.testing.assert_array_equal(check_images(images), expected, strict=True)
+    np.testing.assert_array_equal(images, before)  # the caller's own stay
+
+
+@pytest.mark.parametrize("images", [[[[[0.0], [1.002]]]], [[[[-0.002], [1.0]]]]])
+def test_check_images_forgives_no_more(images):
+    with pytest.raises(ValueError, match=r"lie in \[.*0.*002.*\], must lie in"):
+        check_images(images)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
@@ -369,12 +496,46 @@ def test_check_images_returns_other_floats_as_float32(dtype):
     np.testing.assert_array_equal(checked, images.astype(np.float32), strict=True)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_check_images_takes_tensors(dtype):
+    images = np.array([0, 0.25, 0.5, 1], np.float32).reshape(1, 2, 2, 1)
+    tensor = keras.ops.convert_to_tensor(images, dtype)
+    np.testing.assert_array_equal(check_images(tensor), images, strict=True)
+
+
 def test_check_images_takes_nested_lists():
     np.testing.assert_array_equal(
         check_images([[[[0.0], [1.0]]]]), np.array([[[[0], [1]]]], np.float32), strict=True
     )
 
 
-def test_check_images_does_not_copy_float32():
-    images = np.zeros((2, 4, 4, 1), np.float32)
+def test_check_images_copies_nothing():
+    images = np.full((500, 28, 28, 1), 0.5, np.float32)
+    tracemalloc.start()
     assert check_images(images) is images
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < images.nbytes / 20
+
+
+@takes_images
+def brightest(pictures, floor=0.0):
+    """Return the brightest pixel."""
+    return max(float(pictures.max()), floor)
+
+
+def test_takes_images_checks_the_first_argument_only():
+    assert brightest([[[[0.0], [0.5]]]]) == 0.5
+    assert brightest(pictures=[[[[0.0], [0.5]]]], floor=0.75) == 0.75
+    for call in (brightest, lambda x: brightest(pictures=x)):
+        with pytest.raises(ValueError, match="divide them by 255"):
+            call(255 * SOME)
+    with pytest.raises(TypeError, match="missing a required argument: 'pictures'"):
+        brightest()
+
+
+def test_takes_images_keeps_the_function_as_it_was():
+    assert brightest.unchecked(np.array([7.0])) == 7
+    assert brightest.__name__ == "brightest"
+    assert brightest.__doc__ == "Return the brightest pixel."
+    assert str(inspect.signature(brightest)) == "(pictures, floor=0.0)"
