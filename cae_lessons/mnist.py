@@ -4,16 +4,16 @@ import functools
 import gzip
 import inspect
 import math
+import os
+import re
 import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+import numpy.typing as npt
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,8 +27,20 @@ IDX_FILES = {
     "test_images": "t10k-images-idx3-ubyte",
     "test_labels": "t10k-labels-idx1-ubyte",
 }
-# An IDX file starts with two zero bytes, 0x08 for unsigned bytes, and the number of axes.
-IDX_MAGIC_UNSIGNED_BYTE = 0x0800
+FILE_NAME = re.compile(
+    r"(?P<prefix>emnist-[a-z]+-)?(?P<part>train|t10k|test)-"
+    r"(?:(?P<images>images)[-.]idx3|labels[-.]idx1)-ubyte(?:\.gz)?"
+)
+# An IDX file starts with two zero bytes, one for the kind of numbers, and the number of axes.
+UNSIGNED_BYTE = 0x08
+IDX_KINDS = {
+    UNSIGNED_BYTE: "unsigned bytes",
+    0x09: "signed bytes",
+    0x0B: "16-bit integers",
+    0x0C: "32-bit integers",
+    0x0D: "32-bit floats",
+    0x0E: "64-bit floats",
+}
 ROUNDING = 1e-3  # how far images may leave [0, 1] without anybody's fault
 
 
@@ -47,8 +59,8 @@ class Split(NamedTuple):
         int64, shape (n,).
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
 
 
 class _Source(NamedTuple):
@@ -66,7 +78,7 @@ class Digits(NamedTuple):
     test: Split
 
 
-def load_mnist(directory=None):
+def load_mnist(directory: str | os.PathLike[str] | None = None) -> Digits:
     """Load MNIST, split as TensorFlow 1's reader split it.
 
     The first 5,000 training images are the validation set, the other 55,000 the training set;
@@ -75,9 +87,11 @@ def load_mnist(directory=None):
     Parameters
     ----------
     directory : str or path-like, optional
-        A directory with the four IDX files of any data set in MNIST's format (Fashion-MNIST,
-        say), plain or gzip-compressed.  By default the packaged MNIST is read; nothing is
-        downloaded.
+        A directory with the four IDX files of any data set in MNIST's format, plain or
+        gzip-compressed: under MNIST's own names (those of Fashion-MNIST, say) or those of one
+        split of EMNIST, such as `emnist-letters-train-images-idx3-ubyte`.  EMNIST's pictures are
+        stored transposed and are turned the right way round; its labels stay as they are.  By
+        default the packaged MNIST is read; nothing is downloaded.
 
     Returns
     -------
@@ -90,11 +104,13 @@ def load_mnist(directory=None):
     FileNotFoundError
         The directory, or one of its four files, is missing.
     DataFileError
-        A file is damaged, truncated, of another kind or of the wrong shape.
+        A file is damaged, truncated, of another kind or of the wrong shape; or the directory
+        holds several splits of EMNIST.
 
     References
     ----------
     LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
+    Cohen, Afshar, Tapson and van Schaik, "EMNIST: an extension of MNIST to handwritten letters".
 
     Examples
     --------
@@ -111,15 +127,15 @@ def load_mnist(directory=None):
             f"{VALIDATION_SIZE:,} become the validation set: more are needed"
         )
     return Digits(
-        train=Split(*(part[VALIDATION_SIZE:] for part in train)),
-        validation=Split(*(part[:VALIDATION_SIZE] for part in train)),
+        train=Split(train.images[VALIDATION_SIZE:], train.labels[VALIDATION_SIZE:]),
+        validation=Split(train.images[:VALIDATION_SIZE], train.labels[:VALIDATION_SIZE]),
         test=test,
     )
 
 
 def check_images(
-    images: "npt.ArrayLike", shape: "tuple[int | None, ...] | None" = None
-) -> "npt.NDArray[np.float32]":
+    images: npt.ArrayLike, shape: tuple[int | None, ...] | None = None
+) -> npt.NDArray[np.float32]:
     """Return `images` as a float32 array, or say what is wrong with them and how to mend it.
 
     Parameters
@@ -369,7 +385,7 @@ def _not_finite(array):
 def _split(images, labels):
     if images.array.shape[1:] != IMAGE_SHAPE[:2]:
         raise DataFileError(
-            f"{images.path}: images of shape {images.array.shape[1:]}, expected (28, 28)"
+            f"{images.path}: images must have shape (28, 28), got {images.array.shape[1:]}"
         )
     if len(images.array) != len(labels.array):
         raise DataFileError(
@@ -398,44 +414,116 @@ def _read_packaged(path=PACKAGED):
 
 def _read_directory(directory):
     if not directory.is_dir():
-        raise FileNotFoundError(f"{directory.absolute()} is not a directory with MNIST's IDX files")
-    paths = {name: _find(directory, file_name) for name, file_name in IDX_FILES.items()}
-    return {
-        name: _Source(path, _parse_idx(path, axes=3 if "images" in name else 1))
-        for name, path in paths.items()
+        kind = "a file" if directory.exists() else "missing"
+        raise FileNotFoundError(
+            f"{directory.absolute()} is {kind}, must be a directory with MNIST's IDX files"
+        )
+    paths, is_emnist = _find_files(directory)
+    arrays = {
+        name: _parse_idx(path, axes=3 if "images" in name else 1) for name, path in paths.items()
     }
+    if is_emnist:  # its pictures are stored column by column
+        for name in ("train_images", "test_images"):
+            arrays[name] = np.ascontiguousarray(np.swapaxes(arrays[name], 1, 2))
+    return {name: _Source(path, arrays[name]) for name, path in paths.items()}
 
 
-def _find(directory, file_name):
-    for candidate in (directory / file_name, directory / f"{file_name}.gz"):
-        if candidate.is_file():
-            return candidate
-    raise FileNotFoundError(f"{directory} has neither {file_name} nor {file_name}.gz")
+def _find_files(directory):
+    """Return the paths of the four files, and whether they are those of EMNIST."""
+    names = sorted(path.name for path in directory.iterdir() if path.is_file())
+    data_sets = _by_data_set(names)
+    if "" not in data_sets and len(data_sets) > 1:
+        splits = ", ".join(prefix.removesuffix("-") for prefix in data_sets)
+        raise DataFileError(
+            f"{directory} holds {len(data_sets)} data sets, must hold one: {splits}"
+        )
+    prefix = "" if "" in data_sets else next(iter(data_sets), "")
+    files = data_sets.get(prefix, {})
+    if files.keys() != IDX_FILES.keys():
+        raise FileNotFoundError(_missing(directory, prefix, files, names))
+    return {key: directory / files[key] for key in IDX_FILES}, prefix != ""
+
+
+def _by_data_set(names):
+    """Sort names of IDX files by the prefix of their data set, which MNIST's own don't have."""
+    data_sets = {}
+    for found in filter(None, map(FILE_NAME.fullmatch, names)):
+        part = "train" if found["part"] == "train" else "test"
+        kind = "images" if found["images"] else "labels"
+        files = data_sets.setdefault(found["prefix"] or "", {})
+        # The first is kept: of sorted names a plain file's, or one with a dash for a dot.
+        files.setdefault(f"{part}_{kind}", found.string)
+    return data_sets
+
+
+def _missing(directory, prefix, files, names):
+    """Say which files a directory lacks, and what it holds instead."""
+    lacking = [name for key, name in IDX_FILES.items() if key not in files]
+    if prefix:
+        lacking = [prefix + name.replace("t10k", "test") for name in lacking]
+    holds = ", ".join(names[:5]) + ", …" * (len(names) > 5) if names else "no files"
+    return (
+        f"{directory} lacks {', '.join(lacking)}; these names may end in .gz, have a dot before "
+        f"idx, and start with one split of EMNIST, as in emnist-digits-train-images-idx3-ubyte; "
+        f"the directory holds {holds}"
+    )
 
 
 def _parse_idx(path, axes):
     content = _read_bytes(path)
+    if foreign := _foreign_kind(content):
+        raise DataFileError(f"{path} is {foreign}, must be IDX data")
     header_size = 4 * (1 + axes)
     if len(content) < header_size:
         raise DataFileError(f"{path}: {len(content)} bytes, too short for an IDX header")
-    magic, *shape = struct.unpack(f">{1 + axes}I", content[:header_size])
-    if magic != IDX_MAGIC_UNSIGNED_BYTE + axes:
-        raise DataFileError(
-            f"{path}: magic number {magic}, expected {IDX_MAGIC_UNSIGNED_BYTE + axes}"
-        )
-    expected = np.prod(shape, dtype=object)  # Python integers: a damaged header can't overflow
+    _check_magic(path, content[:4], axes)
+    shape = struct.unpack(f">{axes}I", content[4:header_size])
+    expected = math.prod(shape)
     found = len(content) - header_size
     if found != expected:
-        raise DataFileError(f"{path}: {found:,} bytes of data, its header promises {expected:,}")
+        cut = ": it is truncated" if found < expected else ""
+        raise DataFileError(
+            f"{path}: {found:,} bytes of data, its header promises {expected:,}{cut}"
+        )
     try:
         return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
     except ValueError:  # no images, each larger than memory
-        raise DataFileError(f"{path}: its header promises the shape {tuple(shape)}") from None
+        raise DataFileError(f"{path}: its header promises the shape {shape}") from None
 
 
 def _read_bytes(path):
+    """Return a file's bytes, unpacked where they are gzip's, whatever the name says."""
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     except (OSError, EOFError, zlib.error) as error:
         raise DataFileError(f"{path} can't be read: {error}") from None
+
+
+def _foreign_kind(content):
+    """Say what a file is that downloads and archives leave where IDX data should be."""
+    start = content[:200].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"<"):
+        return f"a web page ({start[:40].decode(errors='replace')!r})"
+    if start.startswith(b"PK"):
+        return "a NumPy archive (npz)" if b".npy" in start else "a zip archive (unpack it)"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer (`git lfs pull` gets the data)"
+    return None
+
+
+def _check_magic(path, magic, axes):
+    """Raise a DataFileError unless an IDX file's first bytes promise bytes with so many axes."""
+    zeros, kind, found = magic[:2], magic[2], magic[3]
+    if zeros != b"\0\0" or kind not in IDX_KINDS or found == 0:
+        raise DataFileError(
+            f"{path} starts with {magic.hex(' ')}, IDX data must start with "
+            f"00 00 {UNSIGNED_BYTE:02x} {axes:02x}"
+        )
+    if kind != UNSIGNED_BYTE:
+        raise DataFileError(f"{path} holds {IDX_KINDS[kind]}, must hold {IDX_KINDS[UNSIGNED_BYTE]}")
+    if found != axes:
+        what = {1: "labels (1 axis)", 3: "images (3 axes)"}
+        raise DataFileError(
+            f"{path} holds {what.get(found, f'{found} axes')}, must hold {what[axes]}"
+        )
