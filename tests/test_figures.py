@@ -1,5 +1,6 @@
 """The figures show the arrays that they are given."""
 
+import functools
 import io
 import re
 from itertools import islice, pairwise
@@ -11,6 +12,9 @@ import pytest
 from matplotlib.image import imread
 
 import cae_lessons as cae
+from cae_lessons.figures import curves, nets
+from cae_lessons.figures.style import png
+from cae_lessons.figures.tables import arrays_figure
 from cae_lessons.training import TrainingRun, article_run
 
 figures = cae.figures
@@ -47,13 +51,63 @@ def test_pictures_outside_the_range_are_drawn_as_the_nearer_end():
     )
 
 
+RED_AND_GREEN = np.zeros((2, 4, 4, 3))
+RED_AND_GREEN[0, ..., 0] = RED_AND_GREEN[1, ..., 1] = 1
+
+
+def colored(picture):
+    """Return the shares of a picture that are red, and that are green."""
+    found = pixels(picture)
+    return [np.mean(np.all(np.isclose(found, rgb), axis=-1)) for rgb in ([1, 0, 0], [0, 1, 0])]
+
+
+def test_images_of_three_channels_are_drawn_in_colour():
+    drawn = {
+        "digits": figures.digits({"": RED_AND_GREEN, "grey": np.zeros((2, 4, 4, 1))}),
+        "pictures": figures.pictures({"red": 7 * RED_AND_GREEN[0], "green": RED_AND_GREEN[1]}),
+    }
+    for name, picture in drawn.items():
+        red, green = colored(picture)
+        assert red == pytest.approx(green, rel=0.1), name
+        assert red > 0.05, name
+    field = np.zeros((4, 4), bool)
+    red, green = colored(figures.receptive_fields(RED_AND_GREEN[0], {"": field}))
+    assert red > 0.2
+    assert green == 0
+
+
+def test_a_channel_of_one_is_drawn_as_no_channel():
+    image = np.random.default_rng(0).random((5, 6))
+    with_channel = figures.pictures({"x": image[..., None]})
+    assert with_channel.data == figures.pictures({"x": image}).data
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4])
+def test_images_of_other_channels_are_refused(channels):
+    images = np.zeros((2, 4, 4, channels))
+    message = rf"must have 1 channel \(grey\) or 3 \(colour\), got shape \(4, 4, {channels}\)"
+    for draw in (
+        lambda: figures.digits({"": images}),
+        lambda: figures.pictures({"": images[0]}),
+        lambda: figures.receptive_fields(images[0], {"": np.zeros((4, 4), bool)}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            draw()
+
+
+def test_rows_of_no_images_are_refused():
+    for rows in ({}, {"a": np.zeros((0, 4, 4, 1))}):
+        with pytest.raises(ValueError, match="must hold equal numbers of images, one or more"):
+            figures.digits(rows)
+
+
 def test_rows_of_different_length_are_refused():
-    with pytest.raises(ValueError, match=r"different numbers of images \(a: 2, b: 1\)"):
+    with pytest.raises(ValueError, match=r"must hold equal numbers of images.* got \{a: 2, b: 1\}"):
         figures.digits({"a": np.zeros((2, 4, 4, 1)), "b": np.zeros((1, 4, 4, 1))})
 
 
 def test_rows_without_labels_are_refused():
-    with pytest.raises(ValueError, match="rows are a ndarray, expected a dict"):
+    with pytest.raises(ValueError, match="rows are a ndarray, must be a dict"):
         figures.digits(np.zeros((2, 4, 4, 1)))
 
 
@@ -61,7 +115,7 @@ def test_a_picture_is_saved_under_a_name_of_its_kind_only(tmp_path):
     picture = figures.pictures({"x": np.ones((3, 3))})
     picture.save(tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes() == picture.data
-    with pytest.raises(ValueError, match=r"x\.jpg: the picture is png"):
+    with pytest.raises(ValueError, match=r"the picture is png, .* got .*x\.jpg"):
         picture.save(tmp_path / "x.jpg")
 
 
@@ -75,7 +129,7 @@ def test_only_dead_maps_are_crossed_out():
 
 def test_growing_means_keep_the_total():
     losses = np.arange(1, 1001.0)
-    steps, means = figures._growing_means(np.arange(1000), losses)
+    steps, means = curves._growing_means(np.arange(1000), losses)
     assert steps[0] == 0
     assert means[0] == 1
     assert np.all(np.diff(steps) > 0)
@@ -93,10 +147,10 @@ def test_loss_curves_draw_every_run_and_floor():
 
 
 def test_runs_and_logs_are_drawn_alike_only_after_many():
-    lines = [tuple(each.values()) for each in islice(figures._lines(), 18)]
+    lines = [tuple(each.values()) for each in islice(curves._lines(), 18)]
     assert len(set(lines)) == 18
     assert "#000000" not in {color for color, _ in lines}
-    dots = list(islice(figures._dots(), 4))
+    dots = list(islice(curves._dots(), 4))
     assert len({each["marker"] for each in dots}) == 4
     assert {each["color"] for each in dots} == {"black"}
 
@@ -120,7 +174,7 @@ def test_stamping_ends_with_the_transposed_convolution():
     last[2:, 2:] = True
     with matplotlib.rc_context(figures.STYLE):
         corner = np.array([[False, False], [False, True]])
-        still = figures._png(figures._arrays_figure(named, {"input": corner, "output": last}))
+        still = png(arrays_figure(named, {"input": corner, "output": last}))
     assert animation.frames[-1] == still.data
     assert len(animation.frames) == len(animation.captions) == 5
 
@@ -153,7 +207,7 @@ def test_unpooling_ends_with_what_the_layer_gives(kind):
     for tinted in last.values():
         tinted[len(tinted) // 2 :, len(tinted) // 2 :] = True
     with matplotlib.rc_context(figures.STYLE):
-        still = figures._png(figures._arrays_figure(named, last))
+        still = png(arrays_figure(named, last))
     animation = figures.unpooling(values, masks[kind])
     assert animation.frames[-1] == still.data
     assert len(animation.frames) == len(animation.captions) == 5
@@ -207,29 +261,193 @@ def test_architecture_names_every_layer_with_its_shape_and_weights(net):
 
 def test_architecture_draws_blocks_by_the_output_shapes():
     model = cae.unpooling_autoencoder("nearest")
-    sizes = np.array([figures._block(layer) for layer in model.layers])
+    blocks = nets._blocks(model)
+    assert [block.name for block in blocks] == [layer.name for layer in model.layers]
+    sizes = np.array([(block.height, block.width) for block in blocks])
     shapes = np.array([layer.output.shape[1::2] for layer in model.layers])
     assert np.allclose(sizes / sizes[0], shapes / shapes[0])
-    places = figures._places_of_layers(model)
-    columns = [places[layer][0] for layer in model.layers]
-    assert columns == [figures.ENCODER] * 4 + [figures.CODE] + [figures.DECODER] * 4
-    heights = [places[layer][1] for layer in model.layers]
+    places = nets._places(blocks)
+    columns = [places[block][0] for block in blocks]
+    assert columns == [nets.ENCODER] * 4 + [nets.CODE] + [nets.DECODER] * 4
+    heights = [places[block][1] for block in blocks]
     assert np.all(np.diff(heights[:5]) > 0)  # down to the code
     assert np.all(np.diff(heights[4:]) < 0)  # and up again
 
 
+def connections(model):
+    """Return the names at both ends of each arrow, and of those that carry places."""
+    found = list(nets._connections(nets._blocks(model)))
+    return [
+        sorted((a.name, b.name) for a, b, where in found if where == places)
+        for places in (False, True)
+    ]
+
+
 def test_architecture_connects_each_pooling_with_its_unpooling():
     model = NETS["argmax"]()
-    places = {(a.name, b.name) for a, b, where in figures._connections(model) if where}
-    assert places == {("pooling_1", "unpooling_2"), ("code", "unpooling_1")}
-    numbers = [(a.name, b.name) for a, b, where in figures._connections(model) if not where]
-    names = [layer.name for layer in model.layers]
-    assert sorted(numbers) == sorted(pairwise(names))
+    numbers, places = connections(model)
+    assert places == [("code", "unpooling_1"), ("pooling_1", "unpooling_2")]
+    assert numbers == sorted(pairwise(layer.name for layer in model.layers))
 
 
-def test_architecture_wants_a_code():
-    with pytest.raises(ValueError, match="code"):
-        figures.architecture(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]))
+def test_whole_numbers_that_a_net_takes_are_not_places():
+    numbers, places = connections(
+        keras.Sequential([keras.Input((4,), dtype="int32"), keras.layers.Embedding(9, 2, name="e")])
+    )
+    assert (numbers, places) == ([("input", "e")], [])
+
+
+def skipping_net():
+    """A net with a connection past the code, one past a layer, and a sum of Python's own."""
+    layer = functools.partial(keras.layers.Conv2D, 4, 3, padding="same")
+    image = keras.Input((8, 8, 1), name="image")
+    outer = layer(name="outer")(image)
+    inner = layer(name="inner", strides=2)(outer)
+    summed = layer(name="residual")(inner) + inner
+    up = keras.layers.UpSampling2D(name="up")(summed)
+    both = keras.layers.Concatenate(name="both")([up, outer])
+    return keras.Model(image, layer(name="last")(both))
+
+
+def test_architecture_draws_connections_that_skip_layers():
+    keras.utils.clear_session()  # or the sum is called add_1, add_2, …
+    model = skipping_net()
+    numbers, places = connections(model)
+    assert not places
+    assert numbers == sorted(
+        [("image", "outer"), ("outer", "inner"), ("inner", "residual"), ("residual", "add"),
+         ("inner", "add"), ("add", "up"), ("up", "both"), ("outer", "both"), ("both", "last")]
+    )  # fmt: skip
+    assert {"inner", "add", "both"} <= set(drawn_text(figures.architecture(model)))
+
+
+class Subclassed(keras.Model):
+    """A model with two models inside, which says nowhere how they hang together."""
+
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.encoder = keras.Sequential(
+            [
+                keras.layers.Conv2D(16, 3, strides=2, name="convolution"),
+                keras.layers.BatchNormalization(name="normalization"),
+                keras.layers.Dropout(0.5, name="dropout"),
+                keras.layers.Flatten(name="flat"),
+                keras.layers.Dense(5, name="bottleneck"),
+            ],
+            name="encoder",
+        )
+        self.decoder = keras.Sequential(
+            [keras.layers.Dense(36, name="wide"), keras.layers.Reshape((6, 6, 1), name="picture")],
+            name="decoder",
+        )
+
+    def call(self, images):
+        return self.decoder(self.encoder(images))
+
+
+CHAIN = [
+    ("input", (6, 6, 1), 0),
+    ("encoder/convolution", (2, 2, 16), 160),
+    ("encoder/normalization", (2, 2, 16), 64),
+    ("encoder/dropout", (2, 2, 16), 0),
+    ("encoder/flat", (64,), 0),
+    ("encoder/bottleneck", (5,), 325),
+    ("decoder/wide", (36,), 216),
+    ("decoder/picture", (6, 6, 1), 0),
+]
+
+
+def functional(inner):
+    """Build the same model as a functional one."""
+    image = keras.Input((6, 6, 1))
+    return keras.Model(image, inner.decoder(inner.encoder(image)))
+
+
+@pytest.mark.parametrize("build", [lambda inner: inner, functional])
+def test_architecture_unfolds_models_inside_the_model(build):
+    inner = Subclassed()
+    inner(np.zeros((2, 6, 6, 1), "float32"))
+    model = build(inner)
+    blocks = nets._blocks(model)
+    assert [(block.name, block.shape, block.weights) for block in blocks] == CHAIN
+    assert [[source.name for source, _ in block.sources] for block in blocks] == [
+        [], *([name] for name, *_ in CHAIN[:-1])
+    ]  # fmt: skip
+    assert blocks[nets._find_code(blocks)].name == "encoder/bottleneck"
+    text = drawn_text(figures.architecture(model))
+    assert {"encoder/bottleneck", "5", "325 weights", "decoder/picture"} <= set(text)
+
+
+def test_architecture_leaves_the_model_as_it_was():
+    model = cae.strided_autoencoder()
+    before = model.get_weights(), [dict(layer.__dict__) for layer in model.layers]
+    figures.architecture(model)
+    assert [dict(layer.__dict__) for layer in model.layers] == before[1]
+    for old, new in zip(before[0], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def chain(*layers, shape=(28, 28, 1)):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        (chain(*(keras.layers.Dense(k, name=f"{k}") for k in (9, 3, 8)), shape=(9,)), "3"),
+        (chain(keras.layers.Conv2D(8, 28, name="a"), keras.layers.Flatten(name="b"),
+               keras.layers.Dense(784, name="c")), "a"),
+        (chain(*(keras.layers.Conv2D(k, 1, name=f"{k}") for k in (9, 2, 3, 1))), "2"),
+        (chain(keras.layers.Conv2D(4, 2, strides=2, name="a"), keras.layers.Conv2D(64, 1, name="b"),
+               keras.layers.Conv2DTranspose(1, 2, strides=2, name="c")), "a"),
+        (chain(keras.layers.Conv2D(4, 2, strides=2, name="code"),
+               keras.layers.Conv2D(2, 2, strides=2, name="b"),
+               keras.layers.UpSampling2D(4, name="c")), "code"),
+        (chain(keras.layers.Flatten(name="a")), "a"),
+    ],
+)  # fmt: skip
+def test_architecture_finds_the_code(model, code):
+    blocks = nets._blocks(model)
+    assert blocks[nets._find_code(blocks)].name == code
+
+
+def test_architecture_of_many_layers_is_taller_and_nothing_overlaps():
+    layers = [keras.layers.Conv2D(8, 3, padding="same") for _ in range(30)]
+    blocks = nets._blocks(chain(*layers, keras.layers.Flatten(name="code")))
+    places = nets._places(blocks)
+    rows = sorted((y - block.rise / 2, y + block.rise / 2) for block, (_, y) in places.items())
+    assert all(bottom < top for (_, bottom), (top, _) in pairwise(rows))
+    assert rows[-1][1] > 20
+
+
+def test_architecture_makes_room_for_long_names_and_wide_layers():
+    name = "a_name_that_is_much_longer_than_the_column_beside_it"
+    model = chain(keras.layers.Dense(4096, name=name), keras.layers.Conv2D(512, 3, name="code"))
+    blocks = nets._blocks(model)
+    assert max(block.width for block in blocks) <= nets.CHANNEL * 32 + 1e-9
+    left, right = nets._overhang(nets._places(blocks))
+    assert left > 2
+    assert right == 0
+    width = re.search(rb'<svg [^>]*width="([\d.]+)pt"', figures.architecture(model).data)
+    assert float(width[1]) == pytest.approx(72 * (figures.WIDTH + left))
+
+
+def test_architecture_of_a_layer_that_is_called_twice():
+    image, layer = keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1, name="twice")
+    text = drawn_text(figures.architecture(keras.Model(image, layer(layer(image)))))
+    assert text.count("2 weights") == text.count("the same 2 weights") == 1
+    assert text.count("twice") == 2
+
+
+@pytest.mark.parametrize("model", [Subclassed(), keras.Sequential([keras.layers.Dense(3)])])
+def test_architecture_wants_a_built_model(model):
+    with pytest.raises(ValueError, match=f"{model.name} must be built, .*call it once on images"):
+        figures.architecture(model)
+
+
+def test_architecture_wants_a_model():
+    with pytest.raises(ValueError, match=r"must be a keras\.Model, got a Dense"):
+        figures.architecture(keras.layers.Dense(3))
 
 
 def test_animation_starts_at_its_last_frame_and_asks_no_other_host():

@@ -1,0 +1,191 @@
+"""Animations of small arrays, which need no server."""
+
+import base64
+import hashlib
+import json
+
+import matplotlib
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cae_lessons.figures.style import STYLE, png
+from cae_lessons.figures.tables import arrays_figure
+
+
+class Animation:
+    """Pictures shown one after the other, with a button and a slider, without a server.
+
+    Before it is played, and on paper, the last picture stands still.
+
+    Attributes
+    ----------
+    frames : list of bytes
+        PNG files of one size.
+    captions : list of str
+        What each frame shows.
+    alt : str
+        What one sees, for those who don't.
+    """
+
+    def __init__(self, frames: list[bytes], captions: list[str], alt: str):
+        self.frames = frames
+        self.captions = captions
+        self.alt = alt
+
+    def __repr__(self) -> str:
+        return f"<animation of {len(self.frames)} frames>"
+
+    def _repr_html_(self) -> str:
+        sources = [f"data:image/png;base64,{base64.b64encode(f).decode()}" for f in self.frames]
+        name = "animation-" + hashlib.sha256(b"".join(self.frames)).hexdigest()[:8]
+        return _ANIMATION_HTML.format(
+            name=name,
+            alt=self.alt,
+            last=len(sources) - 1,
+            still=sources[-1],
+            caption=self.captions[-1],
+            sources=json.dumps(sources),
+            captions=json.dumps(self.captions),
+        )
+
+
+# The script looks its element up by name: a page may hold several animations.
+_ANIMATION_HTML = """<div id="{name}" class="animation">
+<img src="{still}" alt="{alt}" style="background:white;max-width:100%">
+<p style="margin:0"><button type="button" style="min-width:5em">Play</button>
+<input type="range" min="0" max="{last}" value="{last}" aria-label="Frame">
+<output aria-live="off">{caption}</output></p>
+<script>
+(function () {{
+  const root = document.getElementById("{name}");
+  const [image, button, slider, caption] =
+    ["img", "button", "input", "output"].map(tag => root.querySelector(tag));
+  const sources = {sources}, captions = {captions};
+  let timer = null;
+  const show = k => {{
+    slider.value = k; image.src = sources[k]; caption.textContent = captions[k];
+  }};
+  const stop = () => {{ clearInterval(timer); timer = null; button.textContent = "Play"; }};
+  const step = () => {{
+    const k = Number(slider.value) + 1;
+    if (k > {last}) stop(); else show(k);
+  }};
+  slider.addEventListener("input", () => {{ stop(); show(Number(slider.value)); }});
+  button.addEventListener("click", () => {{
+    if (timer) return stop();
+    if (Number(slider.value) === {last}) show(0);
+    button.textContent = "Pause";
+    timer = setInterval(step, 900);
+  }});
+}})();
+</script>
+</div>"""
+
+
+def stamping(image: ArrayLike, kernel: ArrayLike, stride: int) -> Animation:
+    """Animate a transposed convolution: each input value stamps its multiple of the kernel.
+
+    Parameters
+    ----------
+    image : array_like
+        Shape (height, width).
+    kernel : array_like
+        Shape (kernel height, kernel width).
+    stride : int
+        How far the stamp moves in the output from one input value to the next.
+
+    Returns
+    -------
+    Animation
+        A frame before the first stamp, then one a stamp.
+
+    Examples
+    --------
+    >>> len(stamping([[1, 2], [3, 4]], np.ones((3, 3)), stride=2).frames)
+    5
+    """
+    image, kernel = np.asarray(image), np.asarray(kernel)
+    height = stride * (image.shape[0] - 1) + kernel.shape[0]
+    width = stride * (image.shape[1] - 1) + kernel.shape[1]
+    output = np.zeros((height, width), np.result_type(image, kernel))
+    frames = [_stamping_frame(image, kernel, output, None, stride)]
+    captions = ["Nothing is stamped yet."]
+    for (i, j), value in np.ndenumerate(image):
+        rows = slice(stride * i, stride * i + kernel.shape[0])
+        columns = slice(stride * j, stride * j + kernel.shape[1])
+        output[rows, columns] += value * kernel
+        frames.append(_stamping_frame(image, kernel, output, (i, j), stride))
+        captions.append(f"Input ({i}, {j}): add {value:g} × kernel.")
+    alt = "The input's values, one after the other, add their multiple of the kernel to the output."
+    return Animation(frames, captions, alt)
+
+
+def _stamping_frame(image, kernel, output, position, stride):
+    read = np.zeros(image.shape, bool)
+    written = np.zeros(output.shape, bool)
+    if position is not None:
+        i, j = position
+        read[i, j] = True
+        top, left = stride * i, stride * j
+        written[top : top + kernel.shape[0], left : left + kernel.shape[1]] = True
+    named = {"input": image, "kernel": kernel, "output": output}
+    with matplotlib.rc_context(STYLE):
+        return png(arrays_figure(named, {"input": read, "output": written})).data
+
+
+def unpooling(values: ArrayLike, mask: ArrayLike) -> Animation:
+    """Animate an unpooling: each value fills its block, and the mask says where it stays.
+
+    Parameters
+    ----------
+    values : array_like
+        Shape (h, w).
+    mask : array_like of bool
+        Shape (height, width), multiples of h and w: the blocks.
+
+    Returns
+    -------
+    Animation
+        A frame before the first value, then one a value.
+
+    Raises
+    ------
+    ValueError
+        The mask doesn't divide into a block for each value.
+
+    Examples
+    --------
+    >>> len(unpooling([[5, 7], [0, 4]], np.ones((4, 4), bool)).frames)
+    5
+    """
+    values, mask = np.asarray(values), np.asarray(mask, bool)
+    if any(size % count for size, count in zip(mask.shape, values.shape, strict=True)):
+        raise ValueError(
+            f"the mask must divide into blocks, one for each of {values.shape} values, "
+            f"got shape {mask.shape}"
+        )
+    rows, columns = (size // count for size, count in zip(mask.shape, values.shape, strict=True))
+    spread = np.zeros(mask.shape, values.dtype)
+    frames = [_unpooling_frame(values, spread, mask, None)]
+    captions = ["No value is unpooled yet."]
+    for (i, j), value in np.ndenumerate(values):
+        block = (slice(rows * i, rows * (i + 1)), slice(columns * j, columns * (j + 1)))
+        spread[block] = value
+        frames.append(_unpooling_frame(values, spread, mask, ((i, j), block)))
+        captions.append(f"Value ({i}, {j}): {value:g} fills its block, times the mask.")
+    alt = "The values, one after the other, fill their blocks; the mask keeps some of the copies."
+    return Animation(frames, captions, alt)
+
+
+def _unpooling_frame(values, spread, mask, place):
+    """Draw the arrays of an unpooling, one value and its block tinted."""
+    unpooled = np.where(mask, spread, 0)
+    named = {"values": values, "spread": spread, "mask": mask.astype(int), "product": unpooled}
+    tinted = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+    if place is not None:
+        cell, block = place
+        tinted["values"][cell] = True
+        for title in ("spread", "mask", "product"):
+            tinted[title][block] = True
+    with matplotlib.rc_context(STYLE):
+        return png(arrays_figure(named, tinted)).data

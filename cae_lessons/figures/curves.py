@@ -1,0 +1,292 @@
+"""Losses and other measurements over an axis."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
+
+from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture, svg
+
+if TYPE_CHECKING:
+    from cae_lessons.training import TrainingRun
+
+DASHES = ("-", "--", "-.")  # once the colours are used up
+DOTS = ("o", "^", "s", "D")
+
+
+def loss_curves(
+    runs: "Mapping[str, TrainingRun]",
+    floors: Mapping[str, float] | None = None,
+    ylabel: str = "mean squared error",
+) -> Picture:
+    """Draw the losses of training runs over the steps, both axes logarithmic.
+
+    Parameters
+    ----------
+    runs : dict of str to TrainingRun
+        The article's logs are drawn as black dots, others as lines of means over windows that
+        grow with the step: first in different colours, then in different dashes too.
+    floors : dict of str to float, optional
+        Losses to mark with a horizontal line.
+    ylabel : str
+        What the losses are.
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> from cae_lessons.training import article_run
+    >>> loss_curves({"article": article_run("strided")}, {"all black": 0.114}).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 3.8), layout="constrained")
+        axis = figure.subplots()
+        dots, lines = _dots(), _lines()
+        for label, run in runs.items():
+            step, loss = np.array(run.step) + 1, np.array(run.loss)
+            if "final" in run.settings:  # one of `article_run`
+                axis.plot(step, loss, label=label, **next(dots))
+            else:
+                axis.plot(*_growing_means(step, loss), label=label, **next(lines))
+        for label, floor in (floors or {}).items():
+            axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
+            axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
+                          va="bottom", fontsize=9, color="#444444")  # fmt: skip
+        axis.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
+        if len(runs) <= 6:
+            axis.legend(fontsize=9)
+        else:  # more would hide the curves
+            figure.legend(fontsize=9, loc="outside right upper")
+        return svg(figure)
+
+
+def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str) -> Picture:
+    """Draw curves over one axis.
+
+    Parameters
+    ----------
+    x : array_like
+        Shape (n,).
+    named : dict of str to array_like
+        Labels and values, shape (n,) each.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> lines([0, 1], {"a line": [1, 2]}, "x", "y").kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 3.4), layout="constrained")
+        axis = figure.subplots()
+        axis.axhline(0, color="#bbbbbb", linewidth=0.8)
+        for label, y in named.items():
+            axis.plot(x, y, label=label)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        axis.legend(fontsize=9)
+        return svg(figure)
+
+
+def watched(named: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
+    """Draw what `diagnosis.watch` noted of one layer in several nets, step by step.
+
+    Parameters
+    ----------
+    named : dict of str to list of dict
+        Titles and records, as `diagnosis.watch` makes them.
+
+    Returns
+    -------
+    Picture
+        SVG.  Above, the pre-activations: the range of all, the middle nine tenths, the median.
+        Below, the norm of the gradient, logarithmic; an exact 0 is a cross on the axis.
+
+    Examples
+    --------
+    >>> record = {"step": 0, "pre_activation": [-2, -1, 0, 1, 2], "gradient": 1.0, "loss": 0.1}
+    >>> watched({"a net": [record]}).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 4.2), layout="constrained")
+        rows = figure.subplots(2, len(named), sharex=True, sharey="row", squeeze=False)
+        for (above, below), (title, records) in zip(rows.T, named.items(), strict=True):
+            steps = [record["step"] for record in records]
+            _draw_bands(above, steps, [record["pre_activation"] for record in records])
+            _draw_gradients(below, steps, np.array([record["gradient"] for record in records]))
+            above.set_title(title, fontsize=9)
+            below.set_xlabel("step")
+        rows[0, 0].set_ylabel("pre-activation")
+        rows[1, 0].set_ylabel("gradient")
+        return svg(figure)
+
+
+def scoreboard(rows: Mapping[str, tuple[float, ArrayLike, ArrayLike]], black: float) -> Picture:
+    """Draw the losses of many runs, a row for each net, with the floor that it can't beat.
+
+    Parameters
+    ----------
+    rows : dict of str to tuple
+        Labels, and for each the floor (a float, 0 for none), the losses of its runs (shape (n,)),
+        and whether they trained (bool, shape (n,)).
+    black : float
+        The loss of black pictures, marked over all rows.
+
+    Returns
+    -------
+    Picture
+        SVG; a dot a run, filled if it trained, on a logarithmic axis, and a bar at the floor.
+
+    Examples
+    --------
+    >>> scoreboard({"a net": (0.01, [0.02, 0.11], [True, False])}, black=0.11).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 0.7 + 0.34 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(black, color="#666666", linestyle=":", linewidth=1)
+        for row, (floor, losses, trained) in enumerate(rows.values()):
+            losses, trained = np.asarray(losses), np.asarray(trained, bool)
+            axis.plot(losses[trained], np.full(trained.sum(), row), "o", color=COLORS[0], ms=5)
+            axis.plot(losses[~trained], np.full((~trained).sum(), row), "o", color=COLORS[1],
+                      ms=5, fillstyle="none")  # fmt: skip
+            if floor:
+                axis.plot([floor, floor], [row - 0.35, row + 0.35], color="black", linewidth=2)
+        axis.set(xscale="log", xlabel="mean squared error on the test images")
+        axis.set(yticks=range(len(rows)), yticklabels=rows.keys())
+        axis.invert_yaxis()
+        axis.grid(axis="y", color="#eeeeee")
+        axis.set_axisbelow(True)
+        return svg(figure)
+
+
+def ranges(
+    rows: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str, mark: float
+) -> Picture:
+    """Draw measurements with their spread: a row for each thing measured, a dot for each way.
+
+    Parameters
+    ----------
+    rows : dict of str to dict
+        Labels of rows, and for each the labels of its dots, the same in every row, with three
+        positive numbers: the least, the median and the largest.
+    xlabel : str
+    mark : float
+        Where a line crosses all rows.
+
+    Returns
+    -------
+    Picture
+        SVG; logarithmic.  A dot is the median, the line through it the range.
+
+    Examples
+    --------
+    >>> ranges({"a step": {"ours": (1, 1, 1), "theirs": (1.5, 2, 3)}}, "times ours", 1).kind
+    'svg'
+    """
+    labels = list(next(iter(rows.values())))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 1 + 0.42 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        axis.axvline(mark, color="#666666", linestyle=":", linewidth=1)
+        for index, label in enumerate(labels):
+            least, median, largest = np.transpose([row[label] for row in rows.values()])
+            y = np.arange(len(rows)) + 0.5 * ((index + 0.5) / len(labels) - 0.5)
+            color, dot = COLORS[index % len(COLORS)], DOTS[index % len(DOTS)]
+            axis.hlines(y, least, largest, color=color, linewidth=1.5)
+            axis.plot(median, y, dot, color=color, ms=5, label=label)
+        axis.set(xscale="log", xlabel=xlabel, yticks=range(len(rows)), yticklabels=rows.keys())
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 100) if low <= tick <= high]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.invert_yaxis()
+        figure.legend(fontsize=9, loc="outside upper center", ncols=3)
+        return svg(figure)
+
+
+def growth(named: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str) -> Picture:
+    """Draw how a cost grows with sizes, each beside growth in proportion.
+
+    Parameters
+    ----------
+    named : dict of str to tuple
+        What grows, and for each its sizes and costs, positive and of shape (n,) each.
+    ylabel : str
+
+    Returns
+    -------
+    Picture
+        SVG; logarithmic both ways.  The dashed lines run through the last point, in proportion
+        to the size.
+
+    Examples
+    --------
+    >>> growth({"batch size": ([1, 10], [2, 11])}, "ms a step").kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 2.9), layout="constrained")
+        axes = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
+        for axis, (label, (sizes, costs)) in zip(axes, named.items(), strict=True):
+            x, y = np.asarray(sizes, float), np.asarray(costs)
+            axis.plot(x, y[-1] * x / x[-1], "--", color="#888888", linewidth=1)
+            axis.plot(x, y, "o-", ms=4)
+            axis.set(xscale="log", yscale="log", xlabel=label)
+            axis.set_xticks(x, [f"{size:,.0f}" for size in x], fontsize=8, rotation=45)
+            axis.xaxis.set_minor_locator(NullLocator())
+        axes[0].set_ylabel(ylabel)
+        return svg(figure)
+
+
+def _draw_bands(axis, steps, percentiles):
+    least, low, median, high, most = np.transpose(percentiles)
+    axis.fill_between(steps, least, most, color=COLORS[5], alpha=0.25, linewidth=0)
+    axis.fill_between(steps, low, high, color=COLORS[5], alpha=0.5, linewidth=0)
+    axis.plot(steps, median, color=COLORS[0])
+    axis.axhline(0, color="#bbbbbb", linewidth=0.8)
+    axis.set_yscale("symlog", linthresh=10)  # a dead relu falls and falls
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _draw_gradients(axis, steps, norms):
+    axis.set_yscale("log")
+    gone = norms == 0
+    axis.plot(steps, np.where(gone, np.nan, norms), ".-", color=COLORS[1], markersize=3)
+    for step in np.asarray(steps)[gone]:
+        axis.annotate("×", (step, 0), xycoords=("data", "axes fraction"), ha="center",
+                      va="center", fontsize=7, color=COLORS[1], in_layout=False)  # fmt: skip
+
+
+def _dots():
+    """Yield how to draw one log after the other: black, in different shapes."""
+    for marker in itertools.cycle(DOTS):
+        yield {"color": "black", "marker": marker, "markersize": 4, "linestyle": "none"}
+
+
+def _lines():
+    """Yield how to draw one run after the other; black is left to the logs."""
+    for linestyle, color in itertools.cycle(itertools.product(DASHES, COLORS[:-1])):
+        yield {"color": color, "linestyle": linestyle}
+
+
+def _growing_means(step, loss, points=100):
+    """Average over windows that grow with the step, so that a logarithmic axis is filled evenly."""
+    edges = np.unique(np.geomspace(1, len(step), points).astype(int))[:-1]
+    parts = zip(np.split(step, edges), np.split(loss, edges), strict=True)
+    return np.array([(steps.mean(), losses.mean()) for steps, losses in parts]).T

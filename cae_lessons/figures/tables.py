@@ -1,0 +1,174 @@
+"""Numbers in cells."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from cae_lessons.figures.style import STYLE, WIDTH, Picture, svg
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def arrays(
+    named: Mapping[str, ArrayLike], highlight: Mapping[str, ArrayLike] | None = None
+) -> Picture:
+    """Draw small arrays with their numbers in the cells, side by side.
+
+    Parameters
+    ----------
+    named : dict of str to array_like
+        Titles and arrays of shape (height, width).
+    highlight : dict of str to array_like of bool, optional
+        For some of the titles, the cells to tint.
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> arrays({"x": [[1, 2], [3, 4]]}).kind
+    'svg'
+    """
+    shown = {title: np.asarray(array) for title, array in named.items()}
+    tinted = {title: np.asarray(cells, bool) for title, cells in (highlight or {}).items()}
+    with matplotlib.rc_context(STYLE):
+        return svg(arrays_figure(shown, tinted))
+
+
+def phases(losses: ArrayLike) -> Picture:
+    """Draw the share of the loss that each output phase contributes.
+
+    Parameters
+    ----------
+    losses : array_like
+        Shape (period, period), as `diagnosis.phase_losses` gives them.
+
+    Returns
+    -------
+    Picture
+        SVG; a table of numbers, the darker the larger.
+
+    Examples
+    --------
+    >>> phases(np.full((4, 4), 0.007)).kind
+    'svg'
+    """
+    array = np.asarray(losses)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH * 0.6, WIDTH * 0.5), layout="constrained")
+        axis = figure.subplots()
+        axis.spines[:].set_visible(False)
+        axis.imshow(array, cmap="Oranges", vmin=0, vmax=max(array.max(), 1e-9))
+        for (i, j), loss in np.ndenumerate(array):
+            color = "white" if loss > 0.7 * array.max() else "black"
+            axis.text(j, i, f"{loss:.4f}", ha="center", va="center", fontsize=10, color=color)
+        ticks = range(len(array))
+        axis.set(xticks=ticks, yticks=ticks)
+        axis.set(xlabel=f"x mod {len(array)}", ylabel=f"y mod {len(array)}")
+        return svg(figure)
+
+
+def matrix(array: ArrayLike, rows: str, columns: str) -> Picture:
+    """Draw a matrix as coloured cells, zeros white.
+
+    Parameters
+    ----------
+    array : array_like
+        Shape (height, width).
+    rows, columns : str
+        What the rows and the columns stand for.
+
+    Returns
+    -------
+    Picture
+        SVG.
+
+    Examples
+    --------
+    >>> matrix(np.eye(3), "output", "input").kind
+    'svg'
+    """
+    cells = np.asarray(array, float)
+    with matplotlib.rc_context(STYLE):
+        height = min(WIDTH * cells.shape[0] / cells.shape[1], WIDTH) + 0.7
+        figure = Figure((WIDTH * 0.9, height), layout="constrained")
+        axis = figure.subplots()
+        limit = 2 * np.abs(cells).max()  # pale colours: the numbers stay readable
+        axis.imshow(np.where(cells, cells, np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
+        for (i, j), value in np.ndenumerate(cells):
+            if value:
+                axis.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
+        axis.set(xlabel=columns, ylabel=rows, xticks=[], yticks=[])
+        return svg(figure)
+
+
+def survival(named: "Mapping[str, pandas.DataFrame]") -> Picture:
+    """Draw how many runs train, over learning rates and the widths of the first weights.
+
+    Parameters
+    ----------
+    named : dict of str to pandas.DataFrame
+        Titles and tables: the index the standard deviations, the columns the learning rates, the
+        values the share of runs that trained, from 0 to 1.
+
+    Returns
+    -------
+    Picture
+        SVG; a table of percentages for each title, the bluer the more.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> survival({"a net": pd.DataFrame({0.01: [0.5], 0.001: [1.0]}, index=[0.1])}).kind
+    'svg'
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((WIDTH, 2.7), layout="constrained")
+        for axis, (title, table) in zip(
+            figure.subplots(1, len(named), sharey=True, squeeze=False)[0],
+            named.items(),
+            strict=True,
+        ):
+            axis.imshow(table.values, cmap="Blues", vmin=0, vmax=1)
+            for (i, j), share in np.ndenumerate(table.values):
+                color = "white" if share > 0.6 else "black"
+                axis.text(j, i, f"{share:.0%}", ha="center", va="center", color=color)
+            axis.set(xticks=range(table.shape[1]), yticks=range(table.shape[0]))
+            axis.set(xticklabels=table.columns, yticklabels=table.index)
+            axis.set(title=title, xlabel="learning rate")
+            axis.spines[:].set_visible(False)
+        figure.axes[0].set_ylabel("standard deviation")
+        return svg(figure)
+
+
+def arrays_figure(named, highlight):
+    """Draw all arrays in one coordinate system, so that their cells have one size."""
+    width = sum(array.shape[1] + 1 for array in named.values()) - 1
+    height = max(array.shape[0] for array in named.values()) + 1
+    cell = min(0.5, WIDTH / width)
+    figure = Figure((cell * width + 0.1, cell * height + 0.1))
+    axis = figure.add_axes((0, 0, 1, 1))
+    left = 0
+    for title, array in named.items():
+        axis.text(left + array.shape[1] / 2, -0.5, title, ha="center", va="center")
+        _draw_cells(axis, array, left, highlight.get(title, np.zeros(array.shape, bool)))
+        left += array.shape[1] + 1
+    margin = 0.05 / cell
+    axis.set(xlim=(-margin, width + margin), ylim=(height - 1 + margin, -1 - margin))
+    axis.set_axis_off()
+    return figure
+
+
+def _draw_cells(axis, array, left, tinted):
+    for (i, j), value in np.ndenumerate(array):
+        color = "#fde3c8" if tinted[i, j] else "white"
+        axis.add_patch(Rectangle((left + j, i), 1, 1, facecolor=color, edgecolor="#888888"))
+        axis.text(left + j + 0.5, i + 0.5, f"{value:.3g}", ha="center", va="center")
