@@ -12,6 +12,7 @@ import ast
 import hashlib
 import importlib.metadata
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from nbclient import NotebookClient
 
 BOOK = Path(__file__).parent
 PACKAGE = BOOK.parent / "cae_lessons"
+PACKAGE_NAME = "cae_lessons"
 RESULTS = BOOK.parent / "benchmarks" / "results.json"
 FULL_STEPS = 5_000
 STAMPED = ("tensorflow", "keras", "numpy")
@@ -29,8 +31,9 @@ STAMPED = ("tensorflow", "keras", "numpy")
 def fingerprint(notebook):
     """Return a digest of a notebook's code and the package's, without comments or docstrings.
 
-    The study and its records, the article's losses and the benchmarks' results count for those
-    notebooks only that read them. The cell that installs the package where it is missing doesn't count.
+    Only the modules count that the notebook reaches, and what it reads: the study's records, the
+    article's losses, the benchmarks' results. The cell that installs the package where it is
+    missing doesn't count.
     """
     cells = [
         cell.source
@@ -38,21 +41,69 @@ def fingerprint(notebook):
         if cell.cell_type == "code"
         and "install" not in cell.metadata.get("tags", [])
     ]
-    modules = set(PACKAGE.glob("*.py"))
     digest = hashlib.sha256()
     if any("cae.study" in cell for cell in cells):
         digest.update((PACKAGE / "study_records.jsonl").read_bytes())
-    else:
-        modules.remove(PACKAGE / "study.py")
     if any("article_run" in cell for cell in cells):
         digest.update((PACKAGE / "article_losses.csv").read_bytes())
     if any("benchmarks/results.json" in cell for cell in cells):
         digest.update(RESULTS.read_bytes())
+    modules = reached("\n".join(cells))
     for source in cells + [path.read_text() for path in sorted(modules)]:
         digest.update(
             ast.dump(_without_docstrings(ast.parse(source))).encode()
         )
     return digest.hexdigest()
+
+
+def reached(code):
+    """Return the package's files that some code reaches through the name `cae`."""
+    files = set()
+    for chain in re.findall(r"\bcae((?:\.\w+)+)", code):
+        _follow("__init__", chain.split(".")[1:], files)
+    return files
+
+
+def _follow(module, names, files):
+    """Add the file that defines the first of some dotted names, and all that it imports."""
+    path = _file(module)
+    homes = {} if path is None else _homes(path, module)
+    name = names[0] if names else None
+    if module == "__init__" or (
+        name in homes and path.name == "__init__.py"
+    ):
+        # A door that only passes names on: the rooms behind the other names don't count.
+        target = homes.get(name, name)
+        inner = (
+            names[1:] if target == name or module == "__init__" else names
+        )
+        if _file(target):
+            _follow(target, inner, files)
+    elif path is not None and path not in files:
+        files.add(path)
+        for home in set(homes.values()):
+            _follow(home, [], files)
+
+
+def _homes(path, module):
+    """Return the modules of the package that the names in a file come from."""
+    homes = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (
+            node.module or ""
+        ).startswith(PACKAGE_NAME):
+            source = node.module.removeprefix(PACKAGE_NAME).lstrip(".")
+            for alias in node.names:
+                inner = ".".join(filter(None, [source, alias.name]))
+                homes[alias.name] = inner if _file(inner) else source
+    return homes
+
+
+def _file(module):
+    """Return the file of a module, named without the package's name; None if there is none."""
+    inner = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    candidates = inner.with_suffix(".py"), inner / "__init__.py"
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def execute(path):

@@ -1,12 +1,15 @@
 """What no training can beat: the lowest mean squared error of a restricted picture."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from cae_lessons.batches import in_parts
 from cae_lessons.layers import corner_mask, pair, same_margins
-from cae_lessons.mnist import check_images
+from cae_lessons.mnist import takes_images
 
 
-def all_black(images):
+@takes_images
+def all_black(images: ArrayLike) -> float:
     """Return the loss of a net whose every output is 0: E[x²].
 
     Parameters
@@ -22,18 +25,18 @@ def all_black(images):
     Raises
     ------
     ValueError
-        `images` is no such array.
+        `images` isn't such an array.
 
     Examples
     --------
     >>> all_black(np.full((1, 2, 2, 1), 0.5))
     0.25
     """
-    images = check_images(images)
-    return float(np.mean(np.square(images, dtype=np.float64)))
+    return _mean(images, _square)
 
 
-def constant(images):
+@takes_images
+def constant(images: ArrayLike) -> float:
     """Return the lowest loss of one grey for every pixel of every picture: Var[x].
 
     Among constants c, E[(x − c)²] is least at c = E[x], where it is the variance.
@@ -51,17 +54,19 @@ def constant(images):
     Raises
     ------
     ValueError
-        `images` is no such array.
+        `images` isn't such an array.
 
     Examples
     --------
     >>> constant(np.array([0.0, 1.0]).reshape(1, 1, 2, 1))
     0.25
     """
-    return float(np.var(check_images(images), dtype=np.float64))
+    mean = _mean(images, np.float64)
+    return _mean(images, lambda part: _square(np.subtract(part, mean, dtype=np.float64)))
 
 
-def mean_image(images):
+@takes_images
+def mean_image(images: ArrayLike) -> float:
     """Return the lowest loss of one picture for all images: the variance about their mean.
 
     Parameters
@@ -77,17 +82,41 @@ def mean_image(images):
     Raises
     ------
     ValueError
-        `images` is no such array.
+        `images` isn't such an array.
 
     Examples
     --------
     >>> mean_image(np.array([[0.0, 0.0], [0.0, 1.0]]).reshape(2, 1, 2, 1))
     0.125
     """
-    return float(np.mean(np.var(check_images(images), axis=0, dtype=np.float64)))
+    mean = mean_of(images)
+    return _mean(images, lambda part: _square(part - mean))
 
 
-def zero_fill(images, pool_size=2):
+def mean_of(images: np.ndarray) -> np.ndarray:
+    """Return the mean image.
+
+    Parameters
+    ----------
+    images : array_like
+        Shape (n, height, width, channels).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (height, width, channels).
+
+    Examples
+    --------
+    >>> mean_of(np.array([[0.0, 0.0], [0.0, 1.0]]).reshape(2, 1, 2, 1)).ravel()
+    array([0. , 0.5])
+    """
+    parts = (images[part] for part in in_parts(len(images)))
+    return sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(images)
+
+
+@takes_images
+def zero_fill(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
     """Return the lowest loss of pictures that zero-fill unpooling has made.
 
     Zero-fill leaves every pixel black but the top left of each block.  There the picture can be
@@ -110,19 +139,19 @@ def zero_fill(images, pool_size=2):
     Raises
     ------
     ValueError
-        `images` is no such array, or `pool_size` no such size.
+        `images` isn't such an array, or `pool_size` isn't such a size.
 
     Examples
     --------
     >>> zero_fill(np.ones((1, 4, 4, 1)))
     0.75
     """
-    images = check_images(images)
-    missed = np.square(images * ~corner_mask(images.shape[1:3], pool_size), dtype=np.float64)
-    return float(missed.mean())
+    missed = ~corner_mask(images.shape[1:3], pool_size)
+    return _mean(images, lambda part: _square(part * missed))
 
 
-def nearest(images, pool_size=2):
+@takes_images
+def nearest(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
     """Return the lowest loss of pictures that nearest-neighbour unpooling has made.
 
     Such a picture has one grey in each block.  The best grey is the block's mean, and what is
@@ -144,22 +173,25 @@ def nearest(images, pool_size=2):
     Raises
     ------
     ValueError
-        `images` is no such array, or `pool_size` no such size.
+        `images` isn't such an array, or `pool_size` isn't such a size.
 
     Examples
     --------
     >>> nearest(np.array([[0.0, 1.0], [0.0, 1.0]]).reshape(1, 2, 2, 1))
     0.25
     """
-    images = check_images(images)
     step = pair("pool_size", pool_size)
     margins = [(0, -size % pool) for size, pool in zip(images.shape[1:3], step, strict=True)]
-    blocks = _blocks(images, step, margins, fill=np.nan)
-    means = np.nanmean(blocks, axis=(2, 4), keepdims=True)
-    return float(np.nanmean(np.square(blocks - means)))
+
+    def within_blocks(part):
+        blocks = _blocks(part, step, margins, fill=np.nan)
+        return np.nan_to_num(_square(blocks - np.nanmean(blocks, axis=(2, 4), keepdims=True)))
+
+    return _mean(images, within_blocks)
 
 
-def argmax(images, pool_size=2):
+@takes_images
+def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
     """Return the lowest loss of pictures with one value a block, wherever it is best placed.
 
     That is what argmax unpooling gives as a last layer.  The best place is the block's brightest
@@ -181,22 +213,26 @@ def argmax(images, pool_size=2):
     Raises
     ------
     ValueError
-        `images` is no such array, or `pool_size` no such size.
+        `images` isn't such an array, or `pool_size` isn't such a size.
 
     Examples
     --------
     >>> argmax(np.array([[0.0, 1.0], [0.5, 0.0]]).reshape(1, 2, 2, 1))
     0.0625
     """
-    images = check_images(images)
     step = pair("pool_size", pool_size)
     margins = [same_margins(*axis) for axis in zip(images.shape[1:3], step, strict=True)]
-    squares = np.square(_blocks(images, step, margins, fill=0))
-    in_block = np.moveaxis(squares, (2, 4), (-2, -1)).reshape(-1, step[0] * step[1])
-    return float(np.sort(in_block)[:, :-1].sum() / images.size)
+
+    def all_but_the_brightest(part):
+        squares = _square(_blocks(part, step, margins, fill=0))
+        in_block = np.moveaxis(squares, (2, 4), (-2, -1)).reshape(-1, step[0] * step[1])
+        return np.sort(in_block)[:, :-1]
+
+    return _mean(images, all_but_the_brightest)
 
 
-def cross_entropy(images, lowest=0.0, highest=1.0):
+@takes_images
+def cross_entropy(images: ArrayLike, lowest=0.0, highest=1.0) -> float:
     """Return the lowest binary cross-entropy of probabilities between two limits, in nats.
 
     For a pixel x the cross-entropy −x ln p − (1 − x) ln(1 − p) is least at p = x, where it is the
@@ -219,21 +255,26 @@ def cross_entropy(images, lowest=0.0, highest=1.0):
     Raises
     ------
     ValueError
-        `images` is no such array, or the limits are none.
+        `images` isn't such an array, or the limits are out of order.
 
     Examples
     --------
     >>> round(cross_entropy(np.full((1, 1, 1, 1), 0.5)), 6)  # ln 2
     0.693147
     """
-    images = check_images(images).astype(np.float64)
     if not 0 <= lowest <= highest <= 1:
         raise ValueError(f"limits {lowest:g} and {highest:g}, expected 0 ≤ lowest ≤ highest ≤ 1")
-    best = np.clip(images, lowest, highest)
-    return float(np.mean(_times_log(images, best) + _times_log(1 - images, 1 - best)))
+
+    def of_the_best(part):
+        part = part.astype(np.float64)
+        best = np.clip(part, lowest, highest)
+        return _times_log(part, best) + _times_log(1 - part, 1 - best)
+
+    return _mean(images, of_the_best)
 
 
-def cross_entropy_relu_logits(images):
+@takes_images
+def cross_entropy_relu_logits(images: ArrayLike) -> float:
     """Return the lowest binary cross-entropy of a relu taken as logits, in nats.
 
     A relu is never below 0, and the sigmoid of 0 is ½: no pixel can get a probability below ½.
@@ -252,17 +293,18 @@ def cross_entropy_relu_logits(images):
     Raises
     ------
     ValueError
-        `images` is no such array.
+        `images` isn't such an array.
 
     Examples
     --------
     >>> round(cross_entropy_relu_logits(np.zeros((1, 1, 1, 1))), 6)  # ln 2
     0.693147
     """
-    return cross_entropy(images, lowest=0.5)
+    return cross_entropy.unchecked(images, lowest=0.5)
 
 
-def cross_entropy_double_sigmoid(images):
+@takes_images
+def cross_entropy_double_sigmoid(images: ArrayLike) -> float:
     """Return the lowest binary cross-entropy of a sigmoid's output taken as logits, in nats.
 
     The first sigmoid gives numbers from 0 to 1; the second makes of them ½ to 0.731.
@@ -280,17 +322,17 @@ def cross_entropy_double_sigmoid(images):
     Raises
     ------
     ValueError
-        `images` is no such array.
+        `images` isn't such an array.
 
     Examples
     --------
     >>> round(cross_entropy_double_sigmoid(np.ones((1, 1, 1, 1))), 6)
     0.313262
     """
-    return cross_entropy(images, lowest=0.5, highest=1 / (1 + np.exp(-1)))
+    return cross_entropy.unchecked(images, lowest=0.5, highest=1 / (1 + np.exp(-1)))
 
 
-def peak_signal_to_noise_ratio(loss):
+def peak_signal_to_noise_ratio(loss: float) -> float:
     """Return a mean squared error of pixels in [0, 1] as a peak signal-to-noise ratio.
 
     Parameters
@@ -311,7 +353,7 @@ def peak_signal_to_noise_ratio(loss):
     return float(-10 * np.log10(loss))
 
 
-def sum_per_image(loss, images):
+def sum_per_image(loss: float, images: ArrayLike) -> float:
     """Return a loss that is a mean over pixels as the sum over one image's pixels.
 
     Parameters
@@ -332,6 +374,16 @@ def sum_per_image(loss, images):
     2.0
     """
     return float(loss * np.prod(np.shape(images)[1:]))
+
+
+def _mean(images, loss):
+    """Average over all pixels, part by part: memory doesn't grow with the number of images."""
+    parts = (images[part] for part in in_parts(len(images)))
+    return sum(float(np.sum(loss(part), dtype=np.float64)) for part in parts) / images.size
+
+
+def _square(x):
+    return np.square(x, dtype=np.float64)
 
 
 def _times_log(weight, probability):

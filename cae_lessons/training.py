@@ -1,27 +1,42 @@
 """The article's protocol: Adam at 0.01, batches of 60, 5,000 steps, mean squared error."""
 
-import contextlib
+import hashlib
+import inspect
 import io
-import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from tqdm import tqdm
 
-from cae_lessons.mnist import check_images
+from cae_lessons.batches import ArraySource, DataSetSource, checked_pairs, in_parts
 from cae_lessons.models import gives_logits
+from cae_lessons.runs import ARTICLE_STEPS, TrainingRun, article_run
+from cae_lessons.tracing import output_activation, trace
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "STEPS",
+    "TrainingRun",
+    "article_run",
+    "loss_of",
+    "mean_squared_error",
+    "reconstruct",
+    "train",
+]
 
 LOSSES = ("mse", "bce")
 # TensorFlow 1's.  Keras' own is ten times larger, and the gradients of a mean over all pixels are
 # small enough to feel it.
 EPSILON = 1e-8
-ARTICLE_STEPS = 5_000
 # One call of the compiled loop.  Longer calls are no faster, and Ctrl-C waits for the end of one.
 STEPS_PER_CALL = 25
 
@@ -36,167 +51,51 @@ def _default_steps():
 STEPS = _default_steps()
 
 
-@dataclass
-class TrainingRun:
-    """What a training run leaves behind, besides the trained model.
-
-    Attributes
-    ----------
-    step : list of int
-        The steps at which a loss was recorded; step 0 is the loss of the untrained net.
-    loss : list of float
-        The loss of the batch at each of these steps, before its update.
-    seconds : float
-        How long the training took.
-    settings : dict
-        The arguments of `train`, and the model's name.
-    interrupted : bool
-        Whether the run ended before its last step.
-
-    Examples
-    --------
-    >>> TrainingRun([0, 1], [0.2, 0.1], 0.5, {"steps": 2}).loss
-    [0.2, 0.1]
-    """
-
-    step: list
-    loss: list
-    seconds: float
-    settings: dict
-    interrupted: bool = False
-
-    def save(self, path):
-        """Write the run to a JSON file; an existing file is replaced whole or not at all.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Raises
-        ------
-        OSError
-            The file can't be written.
-        """
-        write_whole(path, json.dumps(asdict(self)))
-
-    @classmethod
-    def load(cls, path):
-        """Read a run that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Returns
-        -------
-        TrainingRun
-
-        Raises
-        ------
-        OSError
-            The file can't be read.
-        ValueError
-            The file holds no training run.
-        """
-        try:
-            run = cls(**json.loads(Path(path).read_text()))
-            whole = isinstance(run.settings, dict) and len(run.step) == len(run.loss)
-        except (TypeError, ValueError, RecursionError):
-            whole = False
-        if not whole:
-            raise ValueError(f"{path} holds no training run")
-        return run
-
-
-def write_whole(path, text):
-    """Write a text file that is replaced whole or not at all, whenever the process may end.
-
-    Parameters
-    ----------
-    path : str or path-like
-    text : str
-
-    Raises
-    ------
-    OSError
-        The file can't be written.
-    """
-    path = Path(path)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:  # it names the partial file, which nobody asked for
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-def article_run(name):
-    """Return the losses that the article, or a reader of it, logged.
-
-    Parameters
-    ----------
-    name : {"strided", "zero-fill", "nearest", "nearest-reader"}
-        The net; `"nearest-reader"` is the run that reader A reports.
-
-    Returns
-    -------
-    TrainingRun
-        The batch losses; `settings["final"]` is the mean squared error on the 10,000 test
-        images, where the article gives it.
-
-    Raises
-    ------
-    ValueError
-        There is no such log.
-
-    Examples
-    --------
-    >>> article_run("strided").settings["final"]
-    0.000948159
-    """
-    table = Path(__file__).with_name("article_losses.csv").read_text().split()
-    rows = [line.split(",") for line in table[1:]]
-    if name not in {run for run, _, _ in rows}:
-        names = ", ".join(sorted({run for run, _, _ in rows}))
-        raise ValueError(f"no log named {name!r}, expected one of {names}")
-    logged = {step: float(loss) for run, step, loss in rows if run == name}
-    settings = {"model": name, "steps": ARTICLE_STEPS, "final": logged.pop("final", None)}
-    return TrainingRun([int(step) for step in logged], list(logged.values()), 0.0, settings)
-
-
 def train(
-    model,
-    images,
+    model: keras.Model,
+    images: "ArrayLike | tf.data.Dataset",
+    targets: "ArrayLike | None" = None,
     *,
-    steps=None,
-    batch_size=60,
-    learning_rate=0.01,
-    loss="mse",
-    seed=0,
-    progress=True,
-    before_step=None,
-):
+    steps: int | None = None,
+    batch_size: int = 60,
+    learning_rate: float = 0.01,
+    warmup_steps: int = 0,
+    loss: str = "mse",
+    seed: int = 0,
+    progress: bool = True,
+    before_step: Callable[[int], None] | None = None,
+    resume: TrainingRun | None = None,
+) -> TrainingRun:
     """Train an autoencoder to give back its input, by the article's protocol.
+
+    Each call starts a new Adam, which knows nothing of earlier gradients: on a net that is trained
+    already, its first steps have full length and throw the net back.  To go on with a run as if it
+    had never ended, pass it as `resume`.
 
     Parameters
     ----------
     model : keras.Model
-        Changed in place.
-    images : array_like
-        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
+        Functional, sequential or subclassed; changed in place.
+    images : array_like or tf.data.Dataset
+        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.  A data
+        set yields images, or pairs of images and targets, one by one or in batches; it keeps its
+        own order and its own batches, and starts again when it ends.
+    targets : array_like, optional
+        What the model should return for each image, of the shape of its pictures; by default the
+        images themselves.  For denoising, the images are noisy and the targets clean.
     steps : int, optional
         How many batches to train on; by default `STEPS`, 5,000 unless the environment variable
-        CAE_LESSONS_STEPS says otherwise.
+        CAE_LESSONS_STEPS says otherwise.  With `resume`, those of the earlier run count.
     batch_size : int
     learning_rate : float
         Adam's; its other settings are TensorFlow 1's, ε = 1e-8 among them.
+    warmup_steps : int
+        Over how many steps the learning rate rises to its value, in equal steps.
     loss : {"mse", "bce"}
         Mean squared error or binary cross-entropy.  Where the last layer is named `logits`, the
         mean squared error is that of the output's sigmoid, and the cross-entropy takes the
-        output as logits, else as probabilities.
+        output as logits, else as probabilities.  The model's penalties (its regularizers) are
+        added to what is minimised, as `fit` does, but not to what is recorded.
     seed : int
         Decides the order of the batches.  The images are shuffled anew for each pass.
     progress : bool
@@ -204,6 +103,9 @@ def train(
     before_step : callable, optional
         Called with each step's number before the step, to watch the model.  Slower: without it,
         many steps are taken in one compiled call.
+    resume : TrainingRun, optional
+        The run that trained this model, to go on where it ended, with its settings and in its
+        order of batches: after Ctrl-C, or for more `steps`.
 
     Returns
     -------
@@ -214,10 +116,13 @@ def train(
     Raises
     ------
     ValueError
-        The images are empty, of the wrong shape or dtype, outside [0, 1] or NaN; `steps`,
-        `batch_size` or `learning_rate` is not positive, or `seed` negative; the loss is unknown,
-        or is a cross-entropy of an output that is no probability; the model's output has not
-        the shape of its input.
+        The images or targets are empty, of the wrong shape or dtype, outside [0, 1] or NaN; a
+        setting is out of its range; the loss is unknown, or is a cross-entropy of an output that
+        isn't a probability; the model's pictures haven't the shape of the targets; the model has
+        no trainable weights, or a `train_step` or `compute_loss` of its own; `resume` is of
+        another model.
+    RuntimeError
+        Keras runs on another backend than TensorFlow.
 
     References
     ----------
@@ -231,73 +136,135 @@ def train(
     >>> run.step
     [0, 1, 2]
     """
-    settings = {
-        "model": model.name,
-        "steps": STEPS if steps is None else steps,
+    need_tensorflow("train")
+    given = {
+        "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "warmup_steps": warmup_steps,
         "loss": loss,
         "seed": seed,
     }
-    images = check_images(images, model.input_shape[1:])
-    _check_settings(settings, model)
-    for name in ("steps", "batch_size", "seed"):
-        settings[name] = int(settings[name])  # NumPy's numbers don't go into a JSON file
-    settings["learning_rate"] = float(learning_rate)
-    batches = _batches(len(images), settings["steps"], settings["batch_size"], seed)
-    history = tf.Variable(tf.zeros(len(batches)))
-    optimizer = keras.optimizers.Adam(settings["learning_rate"], epsilon=EPSILON)
-    train_steps = _compiled_loop(
-        model, optimizer, tf.constant(images), loss_of(model, loss), history
-    )
+    settings = _settings(model, given, resume)
+    done = len(resume.loss) if resume else 0
+    source = _source(model, images, targets, settings, done)
+    _check_first_batch(model, *source.first, settings["loss"])
+    optimizer = _optimizer(model, settings, resume)
+    loop = Loop(model, optimizer, source.take, settings["loss"], settings["steps"])
     start = time.perf_counter()
-    interrupted = _run(train_steps, batches, history, progress, before_step)
-    seconds = time.perf_counter() - start
-    losses = history.numpy()[: int(optimizer.iterations)].tolist()
+    with _progress_bar(settings["steps"], done, progress) as bar:
+        interrupted = _run(loop, source.batches, done, bar, before_step)
+    seconds = time.perf_counter() - start + (resume.seconds if resume else 0)
+    losses = [*(resume.loss if resume else []), *loop.losses()]
     if interrupted:
-        tqdm.write(f"Interrupted after {len(losses):,} of {len(batches):,} steps: kept.")
-    return TrainingRun(list(range(len(losses))), losses, seconds, settings, interrupted)
+        tqdm.write(
+            f"Interrupted after {len(losses):,} of {settings['steps']:,} steps: kept. "
+            "To go on from there, pass the run as `resume`."
+        )
+    state = [*(np.asarray(variable) for variable in optimizer.variables), _digest(model)]
+    return TrainingRun(list(range(len(losses))), losses, seconds, settings, interrupted, state)
 
 
-def run_in_batches(model, images, batch_size=500):
-    """Return a model's output for many images without holding all its layers' maps at once.
+class Loop:
+    """The compiled training loop: call it with several steps' batches.
+
+    Each step writes its loss before the call ends: Ctrl-C can only come between calls, and so
+    never parts the trained weights from their losses.
 
     Parameters
     ----------
     model : keras.Model
-        With one output.
-    images : numpy.ndarray
-        Shape (n, …), as the model expects them.
-    batch_size : int
+    optimizer : keras.optimizers.Optimizer
+        Built.
+    take : callable
+        From one row of the batches to a batch's images and targets.
+    loss : {"mse", "bce"}
+    most : int
+        How many steps there may be.
+    """
+
+    def __init__(self, model, optimizer, take, loss, most):
+        import tensorflow as tf
+
+        self._first = int(optimizer.iterations)
+        self._optimizer = optimizer
+        self._history = tf.Variable(tf.zeros(most))
+        loss_function = loss_of(model, loss)
+        # On the CPU a step compiled by XLA takes up to half again as long; elsewhere it pays.
+        compile_with_xla = bool(tf.config.list_physical_devices("GPU"))
+
+        @tf.function(jit_compile=compile_with_xla)
+        def train_step(images, targets):
+            with tf.GradientTape() as tape:
+                loss = loss_function(targets, model(images, training=True))
+                minimised = tf.add_n([loss, *(tf.cast(x, loss.dtype) for x in model.losses)])
+            gradients = tape.gradient(minimised, model.trainable_variables)
+            optimizer.apply(gradients, model.trainable_variables)
+            return loss
+
+        @tf.function
+        def train_steps(batches):
+            for batch in batches:
+                step = tf.cast(optimizer.iterations, tf.int32)
+                loss = train_step(*take(batch))
+                self._history.scatter_nd_update([[step]], [loss])
+
+        # Traced once, for any number of batches.
+        self._steps = train_steps.get_concrete_function(tf.TensorSpec([None, None], tf.int64))
+
+    def __call__(self, batches):
+        """Train on several batches."""
+        import tensorflow as tf
+
+        self._steps(tf.constant(batches))
+
+    def losses(self):
+        """Return the losses of the steps that were taken."""
+        return self._history.numpy()[self._first : int(self._optimizer.iterations)].tolist()
+
+
+def need_tensorflow(what):
+    """Import TensorFlow, or say that a function needs it.
+
+    Parameters
+    ----------
+    what : str
+        The function that needs it.
 
     Returns
     -------
-    numpy.ndarray
-        Shape (n, …).
+    module
 
-    Notes
-    -----
-    Eager on purpose: `model.predict` compiles each new model first, which takes longer than
-    10,000 images do.
+    Raises
+    ------
+    RuntimeError
+        Keras runs on another backend.
 
     Examples
     --------
-    >>> from cae_lessons import strided_autoencoder
-    >>> run_in_batches(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")).shape
-    (2, 28, 28, 1)
+    >>> need_tensorflow("train").__name__
+    'tensorflow'
     """
-    starts = range(0, len(images), batch_size)
-    parts = [model(images[start : start + batch_size], training=False) for start in starts]
-    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"cae.{what} needs Keras' TensorFlow backend, but Keras runs on {backend}: set the "
+            "environment variable KERAS_BACKEND=tensorflow before Python starts, or train with "
+            "model.fit"
+        )
+    import tensorflow
+
+    return tensorflow
 
 
-def reconstruct(model, images):
+def reconstruct(model: keras.Model, images: "ArrayLike | tf.data.Dataset") -> np.ndarray:
     """Return a model's pictures of the images: for a logits model, the sigmoid of its output.
 
     Parameters
     ----------
     model : keras.Model
-    images : array_like
+        Functional, sequential or subclassed, with one input and one output.
+    images : array_like or tf.data.Dataset
         Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
 
     Returns
@@ -317,22 +284,26 @@ def reconstruct(model, images):
     >>> reconstruct(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")).shape
     (2, 28, 28, 1)
     """
-    images = check_images(images, model.input_shape[1:])
-    _check_shapes(model)
-    output = run_in_batches(model, images)
-    if gives_logits(model):
-        output = keras.ops.convert_to_numpy(keras.ops.sigmoid(output))
-    return output
+    images, _ = checked_pairs(model, images)
+    parts = in_parts(len(images))
+    return np.concatenate([pictures_of(model, images[part], images[part]) for part in parts])
 
 
-def mean_squared_error(model, images):
+def mean_squared_error(
+    model: keras.Model,
+    images: "ArrayLike | tf.data.Dataset",
+    targets: "ArrayLike | None" = None,
+) -> float:
     """Return the mean squared error of a model's pictures of the images.
 
     Parameters
     ----------
     model : keras.Model
-    images : array_like
+        Functional, sequential or subclassed, with one input and one output.
+    images : array_like or tf.data.Dataset
         Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
+    targets : array_like, optional
+        What the pictures should be; by default the images.
 
     Returns
     -------
@@ -350,8 +321,61 @@ def mean_squared_error(model, images):
     >>> mean_squared_error(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")) > 0
     True
     """
-    difference = reconstruct(model, images) - check_images(images)
-    return float(np.mean(np.square(difference, dtype=np.float64)))
+    images, targets = checked_pairs(model, images, targets)
+    total = 0.0
+    for part in in_parts(len(images)):
+        pictures = pictures_of(model, images[part], targets[part])
+        total += float(np.sum(np.square(pictures - targets[part], dtype=np.float64)))
+    return total / targets.size
+
+
+def pictures_of(model, images, targets):
+    """Return a model's pictures of one batch of checked images, in the targets' shape.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images, targets : numpy.ndarray
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, of the targets' shape.
+
+    Raises
+    ------
+    ValueError
+        The model's output hasn't that shape.
+    """
+    output = model(images, training=False)
+    check_output(model, output, targets)
+    pictures = ops.sigmoid(output) if gives_logits(model) else output
+    return ops.convert_to_numpy(ops.cast(pictures, "float32"))
+
+
+def check_output(model, output, targets):
+    """Check that a model's output is one picture for each target, of its shape.
+
+    Parameters
+    ----------
+    model : keras.Model
+    output : tensor
+    targets : numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        It isn't.
+    """
+    if not ops.is_tensor(output):
+        raise ValueError(
+            f"{model.name} returns {type(output).__name__}, must return one tensor of pictures"
+        )
+    if tuple(output.shape) != targets.shape:
+        raise ValueError(
+            f"{model.name} makes pictures of shape {tuple(output.shape[1:])}, must make "
+            f"{targets.shape[1:]}: an autoencoder gives back the shape of its targets"
+        )
 
 
 def loss_of(model, loss):
@@ -386,28 +410,6 @@ def loss_of(model, loss):
     return squared_error
 
 
-def output_activation(model):
-    """Name the last activation on the way to the output: an unpooling layer has none.
-
-    Parameters
-    ----------
-    model : keras.Model
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from cae_lessons import unpooling_autoencoder
-    >>> output_activation(unpooling_autoencoder("nearest"))
-    'sigmoid'
-    """
-    activations = [getattr(layer, "activation", None) for layer in model.layers]
-    last = next((activation for activation in reversed(activations) if activation), None)
-    return getattr(last, "__name__", type(last).__name__)
-
-
 def check_loss(loss):
     """Check the name of a loss.
 
@@ -424,16 +426,40 @@ def check_loss(loss):
         raise ValueError(f"loss={loss!r}, expected one of 'mse', 'bce'")
 
 
-def _check_shapes(model):
-    if model.output_shape[1:] != model.input_shape[1:]:
+def _settings(model, given, resume):
+    """Return a run's settings, checked, those of the run that it resumes included."""
+    settings = {"model": model.name, **(given if resume is None else _resumed(given, resume))}
+    if settings["steps"] is None:
+        settings["steps"] = STEPS
+    _check_settings(settings)
+    for name in ("steps", "batch_size", "warmup_steps", "seed"):
+        settings[name] = int(settings[name])  # NumPy's numbers don't go into a JSON file
+    settings["learning_rate"] = float(settings["learning_rate"])
+    return settings
+
+
+def _resumed(given, resume):
+    """Return the settings of a run that goes on: its own, but for more steps."""
+    if not isinstance(resume, TrainingRun) or resume.optimizer is None:
+        raise ValueError(f"resume must be a TrainingRun that `train` returned, got {resume!r}")
+    for name, value in given.items():
+        default = inspect.signature(train).parameters[name].default
+        if name != "steps" and value not in (default, resume.settings[name]):
+            raise ValueError(
+                f"{name}={value!r}, but the run to resume has {resume.settings[name]!r}: leave it "
+                "out, or start a new run"
+            )
+    steps = resume.settings["steps"] if given["steps"] is None else given["steps"]
+    if isinstance(steps, int) and steps <= len(resume.loss):
         raise ValueError(
-            f"the model makes {model.output_shape[1:]} of {model.input_shape[1:]}: an autoencoder "
-            "gives back the shape of its input"
+            f"steps={steps}, but the run to resume has taken {len(resume.loss)} already: give "
+            "`steps`, counted from its start"
         )
+    return {**given, **resume.settings, "steps": steps}
 
 
-def _check_settings(settings, model):
-    for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
+def _check_settings(settings):
+    for name, least in (("steps", 1), ("batch_size", 1), ("warmup_steps", 0), ("seed", 0)):
         value = settings[name]
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or value < least:
@@ -443,80 +469,109 @@ def _check_settings(settings, model):
     if not real or not 0 < rate < np.inf:
         raise ValueError(f"learning_rate={rate!r}, expected a number above 0")
     check_loss(settings["loss"])
-    _check_shapes(model)
-    activation = output_activation(model)
-    if settings["loss"] == "bce" and not gives_logits(model) and activation != "sigmoid":
+
+
+def _source(model, images, targets, settings, done):
+    steps, batch_size = settings["steps"], settings["batch_size"]
+    if not hasattr(images, "element_spec"):
+        pair = checked_pairs(model, images, targets)
+        return ArraySource(*pair, steps, batch_size, settings["seed"])
+    if targets is not None:
+        raise ValueError("a data set yields its own targets: targets must be None")
+    source = DataSetSource(images, steps, batch_size, done)
+    checked_pairs(model, *source.first)
+    return source
+
+
+def _check_first_batch(model, images, targets, loss):
+    """Run a few images before anything is compiled: what goes wrong then can be explained."""
+    found = trace(model, images)
+    check_output(model, found.output, targets)
+    own = [n for n in ("train_step", "compute_loss") if _overrides(model, n)]
+    if own:
         raise ValueError(
-            f"loss='bce' needs probabilities, but the output activation is {activation}: "
-            "end the model in a sigmoid, or name its last layer 'logits'"
+            f"{model.name} has a {own[0]} of its own, which train would leave out: use model.fit, "
+            "and watch it with cae.callbacks.Diagnosis"
+        )
+    if not model.trainable_variables:
+        raise ValueError(
+            f"{model.name} has no weights to train: where they are frozen, set "
+            "layer.trainable = True"
+        )
+    if loss == "bce" and not gives_logits(model):
+        _check_probabilities(found)
+
+
+def _overrides(model, method):
+    return getattr(type(model), method) is not getattr(keras.Model, method)
+
+
+def _check_probabilities(found):
+    activation = output_activation(found)
+    if activation == "sigmoid":
+        return
+    mend = "end the model in a sigmoid, or name its last layer 'logits'"
+    if activation in ("linear", "relu", "tanh"):
+        raise ValueError(
+            f"loss='bce' needs probabilities, but the output activation is {activation}: {mend}"
+        )
+    lowest, highest = float(ops.min(found.output)), float(ops.max(found.output))
+    if lowest < 0 or highest > 1:
+        raise ValueError(
+            f"loss='bce' needs probabilities, but the first pictures lie in [{lowest:.3g}, "
+            f"{highest:.3g}]: {mend}"
         )
 
 
-def _batches(count, steps, batch_size, seed):
-    """Return the indices of each step's batch, shape (steps, batch_size).
-
-    A pass starts where the one before it ended, within a batch if need be, as TensorFlow 1's
-    reader did it: every image is used equally often.
-    """
-    generator = np.random.default_rng(seed)
-    passes = -(-steps * batch_size // count)
-    order = np.concatenate([generator.permutation(count) for _ in range(passes)])
-    return order[: steps * batch_size].reshape(steps, batch_size)
-
-
-def _compiled_loop(model, optimizer, images, loss_function, history):
-    """Return a function that trains on several batches in one call.
-
-    Each step writes its loss into `history` before the call ends: Ctrl-C can only come between
-    calls, and so never parts the trained weights from their losses.
-    """
+def _optimizer(model, settings, resume):
+    rate, warmup = settings["learning_rate"], settings["warmup_steps"]
+    if warmup:
+        rate = keras.optimizers.schedules.PolynomialDecay(rate / warmup, warmup, rate)
+    optimizer = keras.optimizers.Adam(rate, epsilon=EPSILON)
     optimizer.build(model.trainable_variables)
-    # On the CPU a step compiled by XLA takes up to half again as long; elsewhere it pays.
-    compile_with_xla = bool(tf.config.list_physical_devices("GPU"))
-
-    @tf.function(jit_compile=compile_with_xla)
-    def train_step(batch):
-        with tf.GradientTape() as tape:
-            loss = loss_function(batch, model(batch, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss
-
-    @tf.function
-    def train_steps(batches):
-        for batch in batches:
-            step = tf.cast(optimizer.iterations, tf.int32)
-            loss = train_step(tf.gather(images, batch))
-            history.scatter_nd_update([[step]], [loss])
-
-    # Traced once, for any number of batches.
-    return train_steps.get_concrete_function(tf.TensorSpec([None, None], tf.int64))
+    if resume is not None:
+        *state, digest = resume.optimizer
+        if not np.array_equal(digest, _digest(model)):
+            raise ValueError(
+                f"{model.name} isn't as the run to resume left it: its weights have changed since"
+            )
+        for variable, value in zip(optimizer.variables, state, strict=True):
+            variable.assign(value)
+    return optimizer
 
 
-def _run(train_steps, batches, history, progress, before_step):
-    """Train on all batches, and return whether Ctrl-C ended it early."""
+def _digest(model):
+    """Return a few bytes that tell whether a model's weights are the same as before."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _run(loop, batches, done, bar, before_step):
+    """Train on the batches from `done` on, and return whether Ctrl-C ended it early."""
     steps_per_call = 1 if before_step else STEPS_PER_CALL
-    with _progress_bar(len(batches), progress) as bar:
-        try:
-            for start in range(0, len(batches), steps_per_call):
-                if before_step:
-                    before_step(start)
-                call = batches[start : start + steps_per_call]
-                train_steps(tf.constant(call))
-                bar.set_postfix(loss=f"{history[start + len(call) - 1]:.6f}", refresh=False)
-                bar.update(len(call))
-        except KeyboardInterrupt:
-            return True
+    try:
+        for start in range(done, len(batches), steps_per_call):
+            if before_step:
+                before_step(start)
+            call = batches[start : start + steps_per_call]
+            loop(call)
+            bar.set_postfix(loss=f"{loop.losses()[-1]:.6f}", refresh=False)
+            bar.update(len(call))
+    except KeyboardInterrupt:
+        return True
     return False
 
 
-def _progress_bar(steps, progress):
+def _progress_bar(steps, done, progress):
+    settings = {"total": steps, "initial": done, "unit": " steps"}
     if not progress:
-        return tqdm(total=steps, disable=True)
+        return tqdm(**settings, disable=True)
     if _in_notebook():
-        return _NotebookBar(total=steps, unit=" steps", file=io.StringIO(), leave=False)
+        return _NotebookBar(**settings, file=io.StringIO(), leave=False)
     # disable=None: shown in a terminal, silent in a log file.
-    return tqdm(total=steps, unit=" steps", disable=None, leave=False)
+    return tqdm(**settings, disable=None, leave=False)
 
 
 def _in_notebook():

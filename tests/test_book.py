@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import cae_lessons as cae
+
 ROOT = Path(__file__).parent.parent
 EXECUTE = runpy.run_path(str(ROOT / "book" / "execute.py"), run_name="execute")
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
@@ -65,6 +67,59 @@ def test_fingerprint_sees_the_study_where_it_is_read(tmp_path, monkeypatch):
     another, still_same = both()
     assert len({reads, other, another}) == 3
     assert does_not == same == still_same
+
+
+def test_fingerprint_sees_the_modules_that_a_notebook_reaches_and_no_others(tmp_path, monkeypatch):
+    fingerprint = EXECUTE["fingerprint"]
+    monkeypatch.setitem(fingerprint.__globals__, "PACKAGE", tmp_path)
+    files = {
+        "__init__.py": "if X:\n    from cae_lessons.training import train",
+        "training.py": "def f():\n    from cae_lessons import models",
+        "models.py": "from cae_lessons.layers import a",
+        "layers.py": "a = 1",
+        "figures/__init__.py": "from cae_lessons.figures.lines import curve\n"
+        "from cae_lessons.figures.pixels import digits",
+        "figures/lines.py": "curve = 1",
+        "figures/pixels.py": "from cae_lessons.figures import style\ndigits = 1",
+        "figures/style.py": "a = 1",
+    }
+    (tmp_path / "figures").mkdir()
+    for name, source in files.items():
+        (tmp_path / name).write_text(source)
+
+    def prints():
+        codes = ("cae.train(1)", "cae.figures.digits(x)", "cae.figures.curve(x)")
+        cells = [nbformat.v4.new_code_cell(code) for code in codes]
+        return [fingerprint(nbformat.v4.new_notebook(cells=[cell])) for cell in cells]
+
+    before = prints()
+    seen = {
+        "layers.py": [True, False, False],
+        "figures/pixels.py": [False, True, False],
+        "figures/style.py": [False, True, False],
+        "figures/lines.py": [False, False, True],
+    }
+    for name, expected in seen.items():
+        (tmp_path / name).write_text(f"{files[name]}\nb = 2")
+        assert [old != new for old, new in zip(before, prints(), strict=True)] == expected
+        (tmp_path / name).write_text(files[name])
+
+
+def test_every_module_of_the_package_is_reached_from_its_door():
+    package = EXECUTE["PACKAGE"]
+    source = "\n".join(f"cae.{name}" for name in cae.__all__) + "\ncae.study"
+    left = set(package.rglob("*.py")) - EXECUTE["reached"](source)
+    # The doors themselves, the command, and the backends that aren't TensorFlow.
+    assert {path.relative_to(package).as_posix() for path in left} <= {
+        "__init__.py",
+        "diagnose.py",
+        "figures/__init__.py",
+        "pooling/__init__.py",
+        "pooling/jax.py",
+        "pooling/torch.py",
+        "study/__main__.py",
+        "study/command.py",
+    }
 
 
 def test_every_cell_ran_in_order_without_error_or_noise(notebook):

@@ -19,7 +19,8 @@ from nbclient import NotebookClient
 
 import cae_lessons as cae
 from cae_lessons import training
-from cae_lessons.training import TrainingRun, _batches, article_run
+from cae_lessons.batches import shuffled
+from cae_lessons.training import TrainingRun, article_run
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,7 @@ def test_run_holds_every_step_and_setting(few):
         "learning_rate": 0.002,
         "loss": "bce",
         "seed": 9,
+        "warmup_steps": 0,
     }
     assert not run.interrupted
 
@@ -92,7 +94,7 @@ def test_protocol_is_the_articles(monkeypatch, few):
     monkeypatch.setattr(training, "STEPS", 1)
     run = cae.train(tiny(), few, progress=False)
     settings = {"steps": 1, "batch_size": 60, "learning_rate": 0.01, "loss": "mse", "seed": 0}
-    assert run.settings == {"model": "tiny", **settings}
+    assert run.settings == {"model": "tiny", "warmup_steps": 0, **settings}
 
 
 @pytest.mark.parametrize("steps", [1, 24, 25, 27])
@@ -108,7 +110,7 @@ def test_length_of_a_call_changes_nothing(monkeypatch, few):
 
 @pytest.mark.parametrize(("count", "steps", "batch_size"), [(10, 7, 4), (3, 5, 8), (12, 6, 4)])
 def test_every_image_is_used_equally_often(count, steps, batch_size):
-    batches = _batches(count, steps, batch_size, seed=0)
+    batches = shuffled(count, steps, batch_size, seed=0)
     assert batches.shape == (steps, batch_size)
     order = batches.ravel()  # a pass goes on in the next batch, or ends within one
     passes = [order[start : start + count] for start in range(0, len(order), count)]
@@ -119,10 +121,10 @@ def test_every_image_is_used_equally_often(count, steps, batch_size):
 
 
 def test_batches_are_shuffled_anew_for_each_pass_and_seed():
-    first, second, third = _batches(50, 3, 50, seed=0)
+    first, second, third = shuffled(50, 3, 50, seed=0)
     assert len({tuple(order) for order in (range(50), first, second, third)}) == 4
-    np.testing.assert_array_equal(_batches(50, 3, 50, seed=0), [first, second, third])
-    assert not np.array_equal(_batches(50, 1, 50, seed=1)[0], first)
+    np.testing.assert_array_equal(shuffled(50, 3, 50, seed=0), [first, second, third])
+    assert not np.array_equal(shuffled(50, 1, 50, seed=1)[0], first)
 
 
 def test_first_loss_is_the_untrained_nets(images):
@@ -136,7 +138,7 @@ def test_first_loss_is_the_untrained_nets(images):
 
 
 def test_batch_holds_the_images_of_its_indices(images):
-    expected = images[_batches(len(images), 3, 5, seed=4)[0]]
+    expected = images[shuffled(len(images), 3, 5, seed=4)[0]]
     model = cae.strided_autoencoder(seed=1)
     error = cae.mean_squared_error(model, expected)
     assert quick(model, images, steps=3, batch_size=5, seed=4).loss[0] == pytest.approx(error)
@@ -232,11 +234,11 @@ def test_cross_entropy_of_a_linear_output(few):
     ("images", "message"),
     [
         (np.zeros((0, 28, 28, 1), np.float32), "empty"),
-        (np.zeros((2, 28, 28), np.float32), r"\(2, 28, 28\), expected \(n, 28, 28, 1\)"),
-        (np.zeros((2, 32, 32, 1), np.float32), r"\(2, 32, 32, 1\), expected \(n, 28, 28, 1\)"),
+        (np.zeros((2, 28, 28), np.float32), r"\(2, 28, 28\)"),
+        (np.zeros((2, 32, 32, 1), np.float32), r"\(n, 28, 28, 1\), got \(2, 32, 32, 1\)"),
         (np.zeros((2, 28, 28, 1), np.uint8), "uint8"),
-        (np.full((2, 28, 28, 1), 255.0), r"\[255, 255\], expected \[0, 1\]"),
-        (np.full((2, 28, 28, 1), -0.5), r"\[-0.5, -0.5\], expected \[0, 1\]"),
+        (np.full((2, 28, 28, 1), 255.0), r"\[255, 255\], must lie in \[0, 1\]"),
+        (np.full((2, 28, 28, 1), -0.5), r"\[-0.5, -0.5\], must lie in \[0, 1\]"),
         (np.full((2, 28, 28, 1), np.nan), "NaN"),
     ],
 )
@@ -275,22 +277,17 @@ def test_squared_error_of_logits_is_of_the_picture_in_training_too(images):
 def test_ctrl_c_keeps_what_was_learned(monkeypatch, capsys, few, late, steps):
     expected = tiny()
     losses = quick(expected, few, steps=steps, batch_size=1).loss
-    compiled_loop = training._compiled_loop
+    loop, calls = training.Loop.__call__, []
 
-    def interrupted_loop(*arguments):
-        train_steps, calls = compiled_loop(*arguments), []
+    def interrupted_loop(self, batches):
+        calls.append(batches)
+        if len(calls) == 3:
+            if late:  # as a real Ctrl-C does: Python sees it when TensorFlow returns
+                loop(self, batches)
+            raise KeyboardInterrupt
+        loop(self, batches)
 
-        def call(*batches):
-            calls.append(batches)
-            if len(calls) == 3:
-                if late:  # as a real Ctrl-C does: Python sees it when TensorFlow returns
-                    train_steps(*batches)
-                raise KeyboardInterrupt
-            return train_steps(*batches)
-
-        return call
-
-    monkeypatch.setattr(training, "_compiled_loop", interrupted_loop)
+    monkeypatch.setattr(training.Loop, "__call__", interrupted_loop)
     model = tiny()
     run = quick(model, few, steps=90, batch_size=1)
     assert run.interrupted
@@ -304,10 +301,10 @@ def test_ctrl_c_keeps_what_was_learned(monkeypatch, capsys, few, late, steps):
 
 
 def test_ctrl_c_before_the_first_call(monkeypatch, capsys, few):
-    def interrupt(_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_compiled_loop", lambda *_: interrupt)
+    monkeypatch.setattr(training.Loop, "__call__", interrupt)
     run = quick(tiny(), few)
     assert run.step == run.loss == []
     assert run.interrupted
@@ -451,7 +448,7 @@ def test_article_runs_that_the_book_quotes():
 def test_error_of_something_that_is_no_picture_is_refused(digits):
     model = cae.strided_autoencoder()
     encoder = keras.Model(model.input, model.get_layer("code").output)
-    with pytest.raises(ValueError, match=r"makes \(7, 7, 32\) of \(28, 28, 1\)"):
+    with pytest.raises(ValueError, match=r"\(7, 7, 32\), must make \(28, 28, 1\)"):
         cae.mean_squared_error(encoder, digits.test.images[:2])
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from benchmarks import nets
 from benchmarks.contenders import EPSILON, LEARNING_RATE
@@ -20,14 +21,20 @@ def start(net, weights, images):
 
 def trainer(model, images):
     """Return `train(batches)` for a model: what `cae_lessons.train` does, ready to go on."""
-    history = tf.Variable(tf.zeros(MOST_STEPS))
     optimizer = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
-    loss = training.loss_of(model, "mse")
-    loop = training._compiled_loop(model, optimizer, tf.constant(images), loss, history)
+    optimizer.build(model.trainable_variables)
+    images = tf.constant(images)
+
+    def take(batch):
+        x = tf.gather(images, batch)
+        return x, x
+
+    loop = training.Loop(model, optimizer, take, "mse", MOST_STEPS)
 
     def train(batches):
         first = int(optimizer.iterations)
-        training._run(loop, batches, history, progress=False, before_step=None)
-        return float(np.mean(history[first : first + len(batches)]))
+        with tqdm(disable=True) as bar:
+            training._run(loop, batches, 0, bar, before_step=None)
+        return float(np.mean(loop.losses()[first:]))
 
     return train
