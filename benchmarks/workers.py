@@ -7,6 +7,7 @@ import time
 from benchmarks.table import table
 from benchmarks.timing import compare, summary, take_turns
 from cae_lessons import study
+from cae_lessons.study.cluster import connect
 
 STEPS = 100
 NET = "nearest"
@@ -31,7 +32,7 @@ def measure(repeats=5):
 
 def start(stack, count):
     """Start a cluster, and return a stopwatch of one run on each of its workers."""
-    client = stack.enter_context(study._client(None, count))
+    client = stack.enter_context(connect(workers=count))
     client.wait_for_workers(count)
     train_once(client, count)  # to import and load
     return lambda: train_once(client, count)

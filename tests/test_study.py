@@ -1,19 +1,22 @@
 """The study: nothing that ended is lost, nothing runs twice, and the records say what ran."""
 
+import importlib
 import inspect
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
-import psutil
 import pytest
 
 import cae_lessons as cae
 from cae_lessons import study
+from cae_lessons.study import command
+from cae_lessons.study import run as one_run
 
 # Two variants, two seeds, two steps: four runs that take a second each.
 SMALL = {"only": "strided/relu-l*/200-steps", "seeds": 2, "steps": 2}
@@ -36,6 +39,10 @@ def without_times(records):
     }
 
 
+# Against hanging for ever only: the tests wait for what they wait for, however slow the machine.
+LIMIT = 1200
+
+
 def start(path, **options):
     options = {**SMALL, **options, "out": path}
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
@@ -51,69 +58,87 @@ def start(path, **options):
     )
 
 
-def wait_for_records(path, count):
-    for _ in range(600):
+def wait_for_records(process, path, count):
+    """Wait until a study has recorded so many runs; that it ends before is a failure."""
+    start = time.monotonic()
+    while time.monotonic() - start < LIMIT:
+        ended = process.poll() is not None
         if path.exists() and len(path.read_text().splitlines()) >= count:
             return
-        time.sleep(0.1)
-    pytest.fail(f"no {count} records within a minute")
+        if ended:
+            pytest.fail(f"the study ended without {count} records: {process.stdout.read()}")
+        time.sleep(0.05)
+    process.kill()
+    pytest.fail(f"no {count} records within {LIMIT} seconds")
 
 
-def test_killed_study_and_killed_worker_lose_nothing(tmp_path):
-    path = tmp_path / "records.jsonl"
-    first = start(path)
-    wait_for_records(path, 1)
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """Return the exit status, the output and the file of a study that Ctrl-C ended."""
+    path = tmp_path_factory.mktemp("interrupted") / "records.jsonl"
+    process = start(path, seeds=20)
+    wait_for_records(process, path, 1)
+    os.killpg(process.pid, signal.SIGINT)  # to the workers too, as a terminal does
+    output, _ = process.communicate(timeout=LIMIT)
+    return process.returncode, output, path
+
+
+def test_ctrl_c_keeps_what_ended(interrupted):
+    status, output, path = interrupted
+    assert status == 130
+    assert "the same command goes on" in output
+    records, damaged = study.read_records(path)
+    assert records
+    assert not damaged
+
+
+@pytest.fixture
+def cluster():
+    """Start a Dask cluster of somebody else's, with one worker."""
+    from dask.distributed import Client, LocalCluster
+
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    options = {"dashboard_address": None, "env": dict.fromkeys(names, "1")}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
+        Client(cluster) as client,
+    ):
+        # It imports while the study starts; what nobody holds, Dask would cancel.
+        cluster.ready = client.submit(importlib.import_module, "cae_lessons.study.run")
+        yield cluster
+
+
+def test_killed_study_and_killed_worker_lose_nothing(tmp_path, cluster, interrupted):
+    path, address = tmp_path / "records.jsonl", cluster.scheduler_address
+    first = start(path, scheduler=address)
+    wait_for_records(first, path, 1)
     first.kill()
     first.wait()
     kept, damaged = study.read_records(path)
     assert not damaged
     assert kept
 
-    second = start(path)
-    wait_for_records(path, min(len(kept) + 1, 4))
-    workers = psutil.Process(second.pid).children(recursive=True)
-    busiest = max(workers, key=lambda process: sum(process.cpu_times()[:2]))
-    busiest.send_signal(signal.SIGKILL)
-    output, _ = second.communicate(timeout=120)
+    second = start(path, scheduler=address, seeds=3)
+    wait_for_records(second, path, len(kept) + 1)
+    (worker,) = cluster.workers.values()
+    os.kill(worker.pid, signal.SIGKILL)
+    output, _ = second.communicate(timeout=LIMIT)
     assert second.returncode == 0, output
     records, damaged = study.read_records(path)
     assert not damaged
-    assert records.keys() == keys(study.tasks(**SMALL))
+    assert records.keys() == keys(study.tasks(**{**SMALL, "seeds": 3}))
     assert len(path.read_text().splitlines()) == len(records)
     assert {key: records[key] for key in kept} == kept  # seconds included: they didn't run again
-    assert f"{len(kept)} of 4 runs are there already" in output
+    assert f"{len(kept)} of 6 runs are there already" in output
     assert not list(tmp_path.glob("*.partial"))
-    another_cluster_gives_the_same(records, tmp_path / "other.jsonl")
 
-
-def another_cluster_gives_the_same(records, path):
-    """Run one of the study's runs on a Dask cluster of somebody else's, with one worker."""
-    from dask.distributed import LocalCluster
-
-    environment = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, env=environment
-    ) as cluster:
-        one = {"only": "strided/relu-linear/200-steps", "seeds": 1}
-        process = start(path, **one, scheduler=cluster.scheduler_address)
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    found, _ = study.read_records(path)
-    assert len(found) == 1
-    assert without_times(found).items() <= without_times(records).items()
-
-
-def test_ctrl_c_keeps_what_ended(tmp_path):
-    path = tmp_path / "records.jsonl"
-    process = start(path, only="strided/*", seeds=20)
-    wait_for_records(path, 1)
-    os.killpg(process.pid, signal.SIGINT)  # to the workers too, as a terminal does
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on" in output
-    records, damaged = study.read_records(path)
-    assert records
-    assert not damaged
+    # On workers of its own, the study found the same.
+    there, here = (
+        without_times(found) for found in (study.read_records(interrupted[2])[0], records)
+    )
+    both = there.keys() & here.keys()
+    assert both
+    assert {key: there[key] for key in both} == {key: here[key] for key in both}
 
 
 class Workers:
@@ -144,8 +169,8 @@ def here(monkeypatch):
                 except RuntimeError as error:
                     yield task, None, repr(error)
 
-        monkeypatch.setattr(study, "_client", lambda scheduler: Workers(run))
-        monkeypatch.setattr(study, "_as_they_end", as_they_end)
+        monkeypatch.setattr(command, "connect", lambda scheduler: Workers(run))
+        monkeypatch.setattr(command, "as_they_end", as_they_end)
 
     return use
 
@@ -200,11 +225,11 @@ def test_damaged_record_is_named_and_runs_again(tmp_path, here, record, damage):
     study.run_study(wanted, path, report=lines.append)
     whole = path.read_text().splitlines()
     path.write_text("\n".join([whole[0], damage(whole[1]), *whole[2:]]) + "\n")
-    with pytest.raises(ValueError, match="line 2 is no whole record"):
+    with pytest.raises(ValueError, match="line 2 isn't a whole record"):
         study.load(path)
     lines.clear()
     study.run_study(wanted, path, report=lines.append)
-    assert "line 2 is no whole record" in lines[0]
+    assert "line 2 isn't a whole record" in lines[0]
     assert "3 of 4 runs are there already" in lines[1]
     assert path.read_text().splitlines() == whole
 
@@ -212,7 +237,9 @@ def test_damaged_record_is_named_and_runs_again(tmp_path, here, record, damage):
 def test_a_file_of_something_else_stays_as_it_is(tmp_path, here):
     path = tmp_path / "notes.md"
     path.write_text("# Notes\n")
-    with pytest.raises(ValueError, match="holds no records: line 1 is no whole record: '# Notes'"):
+    with pytest.raises(
+        ValueError, match="holds no records: line 1 isn't a whole record: '# Notes'"
+    ):
         study.run_study(study.tasks(**SMALL), path)
     assert path.read_text() == "# Notes\n"
 
@@ -255,8 +282,8 @@ def test_record_says_what_ran(record, digits):
 
 @pytest.mark.parametrize(("net", "floor"), [("zero-fill", "zero_fill"), ("nearest", "nearest")])
 def test_floor_is_that_of_the_last_layer(digits, net, floor):
-    assert study._floor(net) == getattr(cae.floors, floor)(digits.test.images)
-    assert study._floor(f"mirrored-{net}") == 0
+    assert one_run._floor(net) == getattr(cae.floors, floor)(digits.test.images)
+    assert one_run._floor(f"mirrored-{net}") == 0
 
 
 def test_names_tell_all_variants_apart():
@@ -306,8 +333,8 @@ def test_records_are_written_in_the_grids_order(tmp_path, record):
     ("arguments", "message"),
     [
         (["--only", "nowhere"], "'nowhere'.*--list"),
-        (["--seeds", "0"], "'0' is no whole number"),
-        (["--steps", "many"], "'many' is no whole number"),
+        (["--seeds", "0"], "must be a whole number of 1 or more, got '0'"),
+        (["--steps", "many"], "must be a whole number of 1 or more, got 'many'"),
         (["--check", "--out", "missing.jsonl"], "missing.jsonl"),
     ],
 )
@@ -328,7 +355,7 @@ def test_folder_that_cannot_be_written_is_named_before_any_run(tmp_path):
 
 def test_second_study_on_the_same_file_is_refused(tmp_path):
     path = tmp_path / "records.jsonl"
-    with study._alone(path), pytest.raises(SystemExit, match="another study is writing"):
+    with command._alone(path), pytest.raises(SystemExit, match="another study is writing"):
         study.main(["--out", str(path)])
 
 
@@ -364,9 +391,81 @@ def test_check_compares_a_rerun_with_the_record(tmp_path, record, capsys):
         study.main(["--check", "--out", str(path)])
 
 
+@pytest.fixture
+def varied(tmp_path, record):
+    """Write a file of records of two variants with two seeds, and of one with other steps."""
+    path = tmp_path / "records.jsonl"
+    made = [{**record, **task} for task in study.tasks(**SMALL)]
+    made.append({**record, **study.tasks("strided/relu-linear/*", 1, steps=3)[0]})
+    study.write_records(path, {(each["variant"], each["seed"]): each for each in made})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # The grid's names all end in 200-steps or more: those of the records don't.
+        ("--only strided/relu-linear/*", {("strided/relu-linear/2-steps", 0, 2),
+                                          ("strided/relu-linear/2-steps", 1, 2)}),
+        ("--only strided/relu-linear/2-steps --seeds 1", {("strided/relu-linear/2-steps", 0, 2)}),
+        # The very options that made the records.
+        ("--only strided/relu-linear/200-steps --seeds 1 --steps 2",
+         {("strided/relu-linear/2-steps", 0, 2)}),
+        ("--only strided/relu-linear/200-steps --steps 3", {("strided/relu-linear/3-steps", 0, 3)}),
+        ("--steps 3", {("strided/relu-linear/3-steps", 0, 3)}),
+    ],
+)  # fmt: skip
+def test_check_compares_like_with_like(varied, monkeypatch, options, expected):
+    ran = []
+    monkeypatch.setattr(command, "run_task", lambda task: ran.append(task) or read(varied, task))
+    assert study.main(["--check", "--out", str(varied), *options.split()]) == 0
+    assert {(task["variant"], task["seed"], task["steps"]) for task in ran} == expected
+    assert all(task.keys() == study.tasks()[0].keys() for task in ran)
+
+
+def read(path, task):
+    return study.read_records(path)[0][task["variant"], task["seed"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--only strided/relu-linear/200-steps", "no record of 'strided/relu-linear/200-steps'$"),
+        ("--steps 4", r"no record of '\*' and steps 4$"),
+        ("--only nearest/* --seeds 1", r"no record of 'nearest/\*' and seeds below 1$"),
+    ],
+)
+def test_check_names_what_no_record_is_of(varied, options, message):
+    with pytest.raises(SystemExit, match=message):
+        study.main(["--check", "--out", str(varied), *options.split()])
+
+
+def test_check_finds_a_loss_that_is_not_a_number(varied, monkeypatch):
+    def diverged(task):
+        return {**read(varied, task), "curve_loss": [0.1, float("nan")]}
+
+    monkeypatch.setattr(command, "run_task", diverged)
+    assert len(study.check(varied, count=1)) == 1
+
+
+def test_a_variant_of_an_unknown_net_or_setting_is_named():
+    with pytest.raises(ValueError, match=r"net must be one of strided, .*, got 'dense'"):
+        study.variant("dense")
+    with pytest.raises(ValueError, match=r"settings must be among net, .*steps.*, got rate, width"):
+        study.variant("strided", width=3, rate=0.1)
+
+
+def test_a_worker_finds_the_task_by_its_name():
+    # Not in __main__, which is another module in a worker.
+    found = pickle.loads(pickle.dumps(study.run_task))
+    assert found is study.run_task
+    assert found.__module__ == "cae_lessons.study.run"
+
+
 def test_without_its_packages_an_error_names_them_and_all_else_works(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)  # as if it weren't installed
-    monkeypatch.delitem(sys.modules, "cae_lessons.study")
+    for name in [name for name in sys.modules if name.startswith("cae_lessons.study")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(cae, "study")
     assert "study" in dir(cae)
     assert not hasattr(cae, "study")

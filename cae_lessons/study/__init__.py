@@ -1,0 +1,45 @@
+"""Many runs, variants × seeds, on Dask: `python -m cae_lessons.study --help`."""
+
+try:
+    import locket  # noqa: F401
+    import pandas  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"cae.study needs {error.name}, one of the packages that the extra [study] installs"
+    ) from None
+
+from cae_lessons.study.command import check, main, run_study
+from cae_lessons.study.records import RECORDS, curve, load, read_records, write_records
+from cae_lessons.study.run import as_logits, build_model, run_task, thin, versions
+from cae_lessons.study.variants import (
+    ARTICLE,
+    NETS,
+    SEEDS,
+    SHORT_STEPS,
+    grid,
+    tasks,
+    variant,
+)
+
+__all__ = [
+    "ARTICLE",
+    "NETS",
+    "RECORDS",
+    "SEEDS",
+    "SHORT_STEPS",
+    "as_logits",
+    "build_model",
+    "check",
+    "curve",
+    "grid",
+    "load",
+    "main",
+    "read_records",
+    "run_study",
+    "run_task",
+    "tasks",
+    "thin",
+    "variant",
+    "versions",
+    "write_records",
+]

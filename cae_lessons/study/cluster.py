@@ -1,0 +1,81 @@
+"""Where the runs take place: the workers of a Dask cluster, here or elsewhere."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from cae_lessons.study.run import run_task
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
+
+@contextlib.contextmanager
+def connect(scheduler: str | None = None, workers: int | None = None) -> "Iterator[Client]":
+    """Connect with a Dask scheduler, or with a cluster of this machine's own.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Its address.
+    workers : int, optional
+        Of a cluster of this machine's own; by default one for each core.
+
+    Yields
+    ------
+    dask.distributed.Client
+
+    Raises
+    ------
+    OSError
+        The scheduler can't be reached.
+    """
+    import dask
+    from dask.distributed import Client, LocalCluster
+
+    if scheduler:
+        with Client(scheduler, timeout=10) as client:
+            yield client
+        return
+    # One thread each: two single-threaded runs get more done than one run with two threads.
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    threads = dict.fromkeys(names, 1)
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": threads}),
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def as_they_end(
+    client: "Client", missing: list[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, str | None]]:
+    """Run tasks on the workers; Dask starts a run anew whose worker died.
+
+    Parameters
+    ----------
+    client : dask.distributed.Client
+    missing : list of dict
+        As `tasks` gives them.
+
+    Yields
+    ------
+    task : dict
+    record : dict or None
+    error : str or None
+        One of the two is None.
+    """
+    from dask.distributed import as_completed
+
+    keys = [f"{task['variant']} seed {task['seed']}" for task in missing]
+    by_key = dict(zip(keys, missing, strict=True))
+    futures = client.map(run_task, missing, key=keys, pure=False)
+    for future in as_completed(futures):
+        failed = future.status != "finished"
+        yield (
+            by_key[future.key],
+            None if failed else future.result(),
+            repr(future.exception()) if failed else None,
+        )
+        future.release()

@@ -1,0 +1,190 @@
+"""One run: a variant with a seed, trained, measured and diagnosed."""
+
+import functools
+import importlib.metadata
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+from cae_lessons import floors
+from cae_lessons.diagnosis import ModelDiagnosis, diagnose
+from cae_lessons.mnist import load_mnist
+from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
+from cae_lessons.training import mean_squared_error, train
+
+CURVE_POINTS = 60
+DIAGNOSED_IMAGES = 500
+
+
+def build_model(settings: Mapping[str, Any]) -> keras.Model:
+    """Return the untrained model of a task.
+
+    Parameters
+    ----------
+    settings : dict
+        As `tasks` gives them.
+
+    Returns
+    -------
+    keras.Model
+
+    Examples
+    --------
+    >>> from cae_lessons.study import tasks
+    >>> build_model(tasks("strided/relu-relu/5000-steps")[0]).name
+    'strided_autoencoder'
+    """
+    relu_as_logits = settings["output"] == "relu-as-logits"
+    options = {name: settings[name] for name in ("hidden", "decoder_bias", "seed")}
+    options["output"] = "relu" if relu_as_logits else settings["output"]
+    options["kernel_initializer"] = _initializer(settings)
+    if settings["net"] == "strided":
+        model = strided_autoencoder(**options)
+    else:
+        unpooling = settings["net"].removeprefix("mirrored-")
+        order = "deconv-unpool" if unpooling == settings["net"] else "unpool-deconv"
+        model = unpooling_autoencoder(unpooling, decoder_order=order, **options)
+    return as_logits(model) if relu_as_logits else model
+
+
+def as_logits(model: keras.Model) -> keras.Model:
+    """Return a model whose output, whatever made it, is taken as logits.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    keras.Model
+        The same with one more layer, named `logits`, that changes nothing.
+
+    Examples
+    --------
+    >>> as_logits(strided_autoencoder()).layers[-1].name
+    'logits'
+    """
+    logits = keras.layers.Activation("linear", name="logits")(model.output)
+    return keras.Model(model.input, logits, name=model.name)
+
+
+def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Train, measure and diagnose one run.
+
+    Parameters
+    ----------
+    settings : dict
+        As `tasks` gives them.
+
+    Returns
+    -------
+    dict
+        The record: the settings; the loss curve, thinned to windows that grow with the step
+        (`curve_step`, `curve_loss`); `test_loss`, the mean squared error on the test images, its
+        `floor` and the `excess` over it; the diagnosis; seconds and versions.
+    """
+    digits = _digits()
+    model = build_model(settings)
+    loss = "bce" if "logits" in settings["output"] else "mse"
+    run = train(
+        model,
+        digits.train.images,
+        steps=settings["steps"],
+        learning_rate=settings["learning_rate"],
+        loss=loss,
+        seed=settings["seed"],
+        progress=False,
+    )
+    images = digits.test.images[:DIAGNOSED_IMAGES]
+    found = cast(ModelDiagnosis, diagnose(model, images, run=run))
+    phases = found.dead_phases
+    test_loss = mean_squared_error(model, digits.test.images)
+    floor = _floor(settings["net"])
+    steps, losses = thin(run.loss)
+    return {
+        **settings,
+        "loss": loss,
+        "verdict": found.verdict,
+        "test_loss": _round(test_loss),
+        "floor": _round(floor),
+        "excess": _round(test_loss - floor),
+        "picture": found.picture,
+        "since": found.since,
+        "variation": _round(found.variation),
+        "dead_phases": 0 if phases is None else int(phases.sum()),
+        "dead_maps": {layer: int(dead.sum()) for layer, dead in found.dead_maps.items()},
+        "saturated": {layer: _round(share) for layer, share in found.saturated.items()},
+        "parameters": model.count_params(),
+        "seconds": round(run.seconds, 1),
+        "curve_step": steps,
+        "curve_loss": [_round(value) for value in losses],
+        "versions": versions(),
+    }
+
+
+def thin(losses: Sequence[float], points: int = CURVE_POINTS) -> tuple[list[float], list[float]]:
+    """Average a loss curve over windows that grow with the step; the first few steps stay.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        One for each step.
+    points : int
+        About how many to keep.
+
+    Returns
+    -------
+    steps : list of float
+        The windows' middles.
+    means : list of float
+        Their means.
+
+    Examples
+    --------
+    >>> thin([1, 2, 3, 4, 5, 6], points=3)
+    ([0.0, 1.0, 3.5], [1.0, 2.0, 4.5])
+    """
+    edges = np.unique(np.geomspace(1, len(losses), points).astype(int))[:-1]
+    windows = np.split(np.arange(len(losses)), edges)
+    values = np.asarray(losses)
+    return [float(w.mean()) for w in windows], [float(values[w].mean()) for w in windows]
+
+
+def versions() -> dict[str, str]:
+    """Return what a record was made with.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    packages = ("cae-lessons", "keras", "numpy", "tensorflow")
+    found = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), "machine": platform.machine(), **found}
+
+
+def _initializer(settings):
+    if settings["initializer"] == "truncated_normal":
+        return keras.initializers.TruncatedNormal(stddev=settings["stddev"])
+    return settings["initializer"]
+
+
+@functools.cache
+def _digits():
+    return load_mnist()
+
+
+@functools.cache
+def _floor(net):
+    images = _digits().test.images
+    return {"zero-fill": floors.zero_fill, "nearest": floors.nearest}.get(net, lambda _: 0.0)(
+        images
+    )
+
+
+def _round(value):
+    """Keep six digits: more are noise, and make the file large."""
+    return float(f"{value:.6g}") if math.isfinite(value) else value
