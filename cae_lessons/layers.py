@@ -1,7 +1,7 @@
 """Max pooling that remembers where, and the layers that undo pooling.
 
-Windows don't overlap, so each pooled value owns one block of the image, and unpooling is one
-operation: spread every value over its block, times a mask.  (A corner alone is filled faster.)
+Where windows lie side by side, each pooled value owns one block of the image, and unpooling is
+one operation: spread every value over its block, times a mask.  (A corner alone is filled faster.)
 
 =========  ====================================  =======================
 unpooling  mask                                  layer
@@ -11,139 +11,147 @@ nearest    all ones                              Keras' `UpSampling2D`
 argmax     the one-hot of the block's argmax     `MaxUnpooling2D`
 =========  ====================================  =======================
 
-Images are (batch, height, width, channels), and only the batch may be unknown.
+Images are (batch, height, width, channels), or (batch, channels, height, width) with
+`data_format="channels_first"`; batch, height and width may be unknown.  The layers run on Keras'
+TensorFlow, JAX and PyTorch backends, and import nothing but Keras and its backend.
 """
 
+from __future__ import annotations
+
+import contextlib
+import importlib
 import math
 import operator
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from cae_lessons.pooling import reference
+from cae_lessons.pooling.reference import argmax_mask, corner_mask, spread
+from cae_lessons.pooling.windows import (
+    PADDING,
+    Windows,
+    check_size,
+    pair,
+    same_margins,
+    unpooled_size,
+)
 
-def spread(x, pool_size, size=None):
-    """Fill the block of every value with that value: unpooling before its mask.
+__all__ = [
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
+    "ZeroFillUnpooling2D",
+    "argmax_mask",
+    "corner_mask",
+    "from_tensorflow_indices",
+    "pair",
+    "same_margins",
+    "spread",
+    "to_tensorflow_indices",
+]
 
-    Parameters
-    ----------
-    x : tensor
-        Shape (batch, h, w, channels).
-    pool_size : int or pair of int
-        The height and width of a block.
-    size : int or pair of int, optional
-        The (height, width) of the result, by default `pool_size` times (h, w).  A smaller size
-        cuts off what SAME padding added, a larger one adds zeros that no window covered.
+Size = int | tuple[int, int]
+Shape = tuple[int | None, ...]
+DATA_FORMAT = ("channels_last", "channels_first")
+FASTER = ("tensorflow", "jax", "torch")  # backends with something faster than the reference
 
-    Returns
-    -------
-    tensor
-        Shape (batch, height, width, channels).
-
-    Raises
-    ------
-    ValueError
-        A parameter is none of these, or images of that size don't pool to (h, w).
-
-    Examples
-    --------
-    >>> ops.convert_to_numpy(spread(np.reshape([1, 2], (1, 1, 2, 1)), 2))[0, :, :, 0].tolist()
-    [[1, 1, 2, 2], [1, 1, 2, 2]]
-    """
-    pool_size = pair("pool_size", pool_size)
-    _, *size, _ = _unpooled_shape(_image_shape("x", x.shape), pool_size, size)
-    for axis in (1, 2):
-        x = ops.repeat(x, pool_size[axis - 1], axis=axis)
-        x = _cut_or_extend(x, axis, size[axis - 1])
-    return x
+_backend = keras.backend.backend()
+pooling: Any = importlib.import_module(
+    f"cae_lessons.pooling.{_backend if _backend in FASTER else 'reference'}"
+)
 
 
-def corner_mask(size, pool_size):
-    """Return the mask of zero-fill unpooling: True at the top left of every block.
+class _ImageLayer(keras.layers.Layer):
+    """A layer without weights that takes images in one of the two layouts."""
 
-    Parameters
-    ----------
-    size, pool_size : int or pair of int
-        The (height, width) of the unpooled image and of a block.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape (height, width, 1).
-
-    Raises
-    ------
-    ValueError
-        A parameter is no positive whole number, nor a pair of them.
-
-    Examples
-    --------
-    >>> corner_mask((2, 4), 2)[:, :, 0]
-    array([[ True, False,  True, False],
-           [False, False, False, False]])
-    """
-    rows, columns = pair("pool_size", pool_size)
-    mask = np.zeros((*pair("size", size), 1), bool)
-    mask[::rows, ::columns] = True
-    return mask
-
-
-def argmax_mask(argmax, pool_size, size=None):
-    """Return the mask of argmax unpooling: True where the maximum was, once in every block.
-
-    Parameters
-    ----------
-    argmax : tensor
-        Whole numbers, shape (batch, h, w, channels): (y · width + x) · channels + c.
-    pool_size, size
-        As in `spread`.
-
-    Returns
-    -------
-    tensor
-        bool, shape (batch, height, width, channels).
-
-    Raises
-    ------
-    ValueError
-        As `spread`.
-
-    Examples
-    --------
-    >>> ops.convert_to_numpy(argmax_mask(np.reshape([5, 2], (1, 1, 2, 1)), 2))[0, :, :, 0]
-    array([[False, False,  True, False],
-           [False,  True, False, False]])
-    """
-    argmax = spread(ops.cast(argmax, "int32"), pool_size, size)
-    return ops.equal(argmax, _positions(argmax.shape[1:]))
-
-
-class _BlockLayer(keras.layers.Layer):
-    """A layer that works block by block."""
-
-    def __init__(self, pool_size=2, **kwargs):
+    def __init__(self, pool_size: Size = 2, data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.pool_size = pair("pool_size", pool_size)
+        self.data_format = data_format or keras.config.image_data_format()
+        _check_choice("data_format", self.data_format, DATA_FORMAT)
+        self.built = True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the layer again."""
-        return {**super().get_config(), "pool_size": self.pool_size}
+        config = {"pool_size": self.pool_size, "data_format": self.data_format}
+        return {**super().get_config(), **config}
+
+    def _channels_last(self, x):
+        return ops.transpose(x, (0, 2, 3, 1)) if self._is_channels_first() else x
+
+    def _own_layout(self, x):
+        return ops.transpose(x, (0, 3, 1, 2)) if self._is_channels_first() else x
+
+    def _is_channels_first(self) -> bool:
+        return self.data_format == "channels_first"
+
+    def _image_shape(self, name: str, shape) -> tuple:
+        """Return a shape as (batch, height, width, channels), checked."""
+        shape = tuple(shape)
+        first = self._is_channels_first()
+        ordered = shape[:1] + shape[2:] + shape[1:2] if first else shape
+        if len(shape) != 4 or 0 in shape[1:] or ordered[-1] is None:
+            order = "channels, height, width" if first else "height, width, channels"
+            raise ValueError(
+                f"{name} must have shape (batch, {order}) with a known number of channels, "
+                f"got {shape}"
+            )
+        return ordered
+
+    def _own_shape(self, batch, size, channels) -> Shape:
+        return (batch, channels, *size) if self._is_channels_first() else (batch, *size, channels)
+
+
+class _WindowLayer(_ImageLayer):
+    """A layer whose windows may overlap, leave gaps and overhang the image."""
+
+    def __init__(
+        self,
+        pool_size: Size = 2,
+        strides: Size | None = None,
+        padding: str | None = "same",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(pool_size, data_format, **kwargs)
+        self.strides = self.pool_size if strides is None else pair("strides", strides)
+        self.padding = padding
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to make the layer again."""
+        return {**super().get_config(), "strides": self.strides, "padding": self.padding}
+
+    @property
+    def windows(self) -> Windows:
+        """Where the windows lie."""
+        return Windows(self.pool_size, self.strides, self.padding or "same")
 
 
 @keras.saving.register_keras_serializable(package="cae_lessons")
-class MaxPoolingWithArgmax2D(_BlockLayer):
+class MaxPoolingWithArgmax2D(_WindowLayer):
     """Max pooling that also tells where each maximum was.
 
-    The windows don't overlap.  Where they don't divide the image they overhang it, as with SAME
-    padding: by half of the excess before the image, by the rest after.  Values and indices equal
-    those of `tf.nn.max_pool_with_argmax`, which runs on TensorFlow only, and not under XLA.
+    Values, indices and gradients equal those of `tf.nn.max_pool_with_argmax`, which runs on
+    TensorFlow only, and not under XLA.
 
-    Of equal maxima the first in reading order counts; it alone gets the gradient.
+    Of equal maxima the first in reading order counts; it alone gets the gradient.  NaN counts as
+    in TensorFlow's op: a window that begins with NaN gives NaN, elsewhere NaN is passed over.
 
     Parameters
     ----------
     pool_size : int or pair of int
-        The height and width of a window, and the stride.
+        The height and width of a window.
+    strides : int or pair of int, optional
+        From one window to the next, by default `pool_size`.  Smaller strides make the windows
+        overlap, larger ones leave gaps.
+    padding : {"same", "valid"}
+        What happens where windows don't divide the image.  `"same"`: they overhang it, by half
+        of the excess before the image, by the rest after.  `"valid"`: pixels that no full window
+        covers are left out.
+    data_format : {"channels_last", "channels_first"}, optional
+        By default what `keras.config.image_data_format()` says.
     **kwargs
         As for any Keras layer: `name`, `dtype`.
 
@@ -151,12 +159,17 @@ class MaxPoolingWithArgmax2D(_BlockLayer):
     -----
     Input: (batch, height, width, channels); integers become floats.  Output: the maxima and, as
     int32, their indices (y · width + x) · channels + c in one flattened image; both have shape
-    (batch, ⌈height / pool⌉, ⌈width / pool⌉, channels).
+    (batch, h, w, channels), where h is ⌈height / stride⌉ with `"same"` and
+    ⌊(height − pool) / stride⌋ + 1 with `"valid"`.
+
+    With `"channels_first"` input and outputs are (batch, channels, height, width).  The *indices*
+    are still those of the image with channels last: a layout changes where an index stands, not
+    what it says.
 
     Raises
     ------
     ValueError
-        `pool_size` or the input is none of these.
+        A parameter is not an allowed one, the input doesn't have four axes, or no window fits in.
 
     References
     ----------
@@ -173,34 +186,45 @@ class MaxPoolingWithArgmax2D(_BlockLayer):
     array([[1, 7]], dtype=int32)
     """
 
-    def call(self, x):
-        """Pool `x`."""
-        _, height, width, channels = _image_shape("x", x.shape)
-        rows, columns = self.pool_size
-        margins = [(0, 0), same_margins(height, rows), same_margins(width, columns), (0, 0)]
-        x = ops.cast(x, self.compute_dtype)
-        if any(map(any, margins)):
-            x = ops.pad(x, margins, constant_values=-np.inf)
-        # "edge": the index is one of the image's own even where all of a window is -inf.
-        positions = np.pad(_positions((1, height, width, channels)), margins, "edge")
-        pooled = ops.max_pool(x, self.pool_size, self.pool_size, data_format="channels_last")
-        return pooled, _first_place(x, pooled, positions, self.pool_size)
+    def __init__(
+        self,
+        pool_size: Size = 2,
+        strides: Size | None = None,
+        padding: str = "same",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ):
+        _check_choice("padding", padding, PADDING)
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
-    def compute_output_shape(self, input_shape):
+    def call(self, x: Any) -> tuple[Any, Any]:
+        """Pool `x`, and return the maxima and their indices."""
+        self.compute_output_shape(x.shape)
+        x = self._channels_last(ops.cast(x, self.compute_dtype))
+        pooled, argmax = pooling.pool(x, self.windows)
+        _vouch(argmax, self.windows, x.shape[1:3])
+        return self._own_layout(pooled), self._own_layout(argmax)
+
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
         """Return the shapes of the maxima and of their indices."""
-        batch, height, width, channels = _image_shape("x", input_shape)
-        rows, columns = self.pool_size
-        shape = (batch, -(-height // rows), -(-width // columns), channels)
+        batch, *size, channels = self._image_shape("x", input_shape)
+        count = self.windows.count(size)
+        if any(n is not None and n < 1 for n in count):
+            raise ValueError(
+                f"pool_size must fit into the image with padding='valid', got {self.pool_size} "
+                f"for an image of {size[0]} × {size[1]}"
+            )
+        shape = self._own_shape(batch, count, channels)
         return shape, shape
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Any) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Return the shapes and dtypes of the outputs, as Keras asks it."""
         pooled, argmax = self.compute_output_shape(x.shape)
         return keras.KerasTensor(pooled, self.compute_dtype), keras.KerasTensor(argmax, "int32")
 
 
 @keras.saving.register_keras_serializable(package="cae_lessons")
-class MaxUnpooling2D(_BlockLayer):
+class MaxUnpooling2D(_WindowLayer):
     """Undo `MaxPoolingWithArgmax2D`: each maximum back to its place, zeros elsewhere.
 
     The gradient reaches the values, never the indices.
@@ -210,9 +234,13 @@ class MaxUnpooling2D(_BlockLayer):
     pool_size : int or pair of int
         As for the pooling.
     output_size : int or pair of int, optional
-        The (height, width) before the pooling, by default `pool_size` times the input's.  Both 7
-        and 8 pool to 4: for 7, say so.  Rows and columns that no window covered, as PyTorch's
-        pooling leaves them, become zeros.
+        The (height, width) before the pooling.  By default `strides` times the input's, and with
+        `padding="valid"` what the windows cover.  Both 7 and 8 pool to 4: for 7, say so.
+        Rows and columns that no window covered become zeros.
+    strides, data_format
+        As for the pooling.
+    padding : {"same", "valid"}, optional
+        As for the pooling.  By default either, as `output_size` has it.
     **kwargs
         As for any Keras layer: `name`, `dtype`.
 
@@ -221,16 +249,18 @@ class MaxUnpooling2D(_BlockLayer):
     Input: a list of two, the values and their indices as `MaxPoolingWithArgmax2D` gives them,
     each (batch, h, w, channels).  Output: (batch, height, width, channels).
 
-    An index counts in an image of the output's size, and lies in its value's own block.  Called
+    Where windows overlap, several may have chosen the same pixel.  The value is put there once,
+    and one of the windows gets its gradient.
+
+    An index counts in an image of the output's size, and lies in its value's own window.  Called
     eagerly, the layer checks that.  Compiled (`tf.function`, `fit`, `jax.jit`) it can't: there a
-    value with a wrong index is dropped.  The values are finite: an infinite one would make NaN of
-    the rest of its block.
+    value with a wrong index is dropped.
 
     Raises
     ------
     ValueError
-        A parameter or the input is none of these, no image of `output_size` pools to the input,
-        or an index lies outside its value's block.
+        A parameter is not an allowed one, the input is not a list of two tensors of equal shape,
+        no image of `output_size` pools to the input, or an index lies outside its value's window.
 
     References
     ----------
@@ -246,52 +276,67 @@ class MaxUnpooling2D(_BlockLayer):
            [0., 0., 0., 4.]], dtype=float32)
     """
 
-    def __init__(self, pool_size=2, output_size=None, **kwargs):
-        super().__init__(pool_size, **kwargs)
+    def __init__(
+        self,
+        pool_size: Size = 2,
+        output_size: Size | None = None,
+        strides: Size | None = None,
+        padding: str | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ):
+        if padding is not None:
+            _check_choice("padding", padding, PADDING)
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
         self.output_size = None if output_size is None else pair("output_size", output_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the layer again."""
         return {**super().get_config(), "output_size": self.output_size}
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         """Unpool `inputs`, the values and their indices."""
-        _, *size, _ = self.compute_output_spec(inputs).shape
-        pooled, argmax = inputs
-        mask = argmax_mask(argmax, self.pool_size, size)
-        _check_one_place_each(mask, argmax)
-        pooled = spread(ops.cast(pooled, self.compute_dtype), self.pool_size, size)
-        # A product: where each image has a mask of its own, to choose by it takes longer.
-        return pooled * ops.cast(mask, self.compute_dtype)
+        self.compute_output_spec(inputs)
+        pooled, argmax = (self._channels_last(x) for x in inputs)
+        pooled, argmax = ops.cast(pooled, self.compute_dtype), ops.cast(argmax, "int32")
+        size = self.output_size or unpooled_size(ops.shape(pooled)[1:3], self.windows)
+        _check_places(argmax, self.windows, size)
+        return self._own_layout(pooling.unpool(pooled, argmax, self.windows, size))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Shape, Shape]) -> Shape:
         """Return the shape of the unpooled images."""
         pooled, argmax = (tuple(shape) for shape in input_shape)
-        batches = {*pooled[:1], *argmax[:1]} - {None}
-        if pooled[1:] != argmax[1:] or len(batches) > 1:
-            raise ValueError(f"argmax has shape {argmax}, expected that of the values, {pooled}")
-        return _unpooled_shape(_image_shape("pooled", pooled), self.pool_size, self.output_size)
+        if len(pooled) != len(argmax) or any(map(_differ, pooled, argmax)):
+            raise ValueError(f"argmax must have the shape of the values, {pooled}, got {argmax}")
+        batch, *count, channels = self._image_shape("pooled", pooled)
+        size = self.output_size or unpooled_size(count, self.windows)
+        check_size(count, self.windows, size, (self.padding,) if self.padding else PADDING)
+        return self._own_shape(batch, size, channels)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         """Return the shape and dtype of the output, as Keras asks it."""
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise ValueError("the input is no list of two tensors, expected [pooled, argmax]")
+            raise ValueError(
+                f"the input must be a list of two tensors, [pooled, argmax], got {_kind(inputs)}"
+            )
         pooled, argmax = inputs
         dtype = keras.backend.standardize_dtype(argmax.dtype)
         if "int" not in dtype:
-            raise ValueError(f"argmax has dtype {dtype}, expected whole numbers (int32)")
+            raise ValueError(f"argmax must have whole numbers (int32), got dtype {dtype}")
         shape = self.compute_output_shape((pooled.shape, argmax.shape))
         return keras.KerasTensor(shape, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(package="cae_lessons")
-class ZeroFillUnpooling2D(_BlockLayer):
+class ZeroFillUnpooling2D(_ImageLayer):
     """Enlarge without knowing where: each value to the top left of its block, zeros elsewhere.
 
     Parameters
     ----------
     pool_size : int or pair of int
         The height and width of a block.
+    data_format : {"channels_last", "channels_first"}, optional
+        By default what `keras.config.image_data_format()` says.
     **kwargs
         As for any Keras layer: `name`, `dtype`.
 
@@ -299,11 +344,12 @@ class ZeroFillUnpooling2D(_BlockLayer):
     -----
     Input: (batch, h, w, channels); integers become floats.
     Output: (batch, h · pool, w · pool, channels).
+    With `"channels_first"` both have their channels after the batch.
 
     Raises
     ------
     ValueError
-        `pool_size` or the input is none of these.
+        A parameter is not an allowed one, or the input doesn't have four axes.
 
     References
     ----------
@@ -318,40 +364,51 @@ class ZeroFillUnpooling2D(_BlockLayer):
            [0., 0., 0., 0.]], dtype=float32)
     """
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         """Unpool `x`."""
-        _, *size, channels = self.compute_output_shape(x.shape)
+        self.compute_output_shape(x.shape)
+        x = self._channels_last(ops.cast(x, self.compute_dtype))
+        _, height, width, channels = ops.shape(x)
         rows, columns = self.pool_size
-        # To extend each value to its block by zeros is faster than to spread it and mask.
-        x = ops.reshape(x, (-1, x.shape[1], 1, x.shape[2], 1, channels))
-        margins = [(0, 0), (0, 0), (0, rows - 1), (0, 0), (0, columns - 1), (0, 0)]
-        x = ops.pad(ops.cast(x, self.compute_dtype), margins)
-        return ops.reshape(x, (-1, *size, channels))
+        # Zeros after each value's channels, then after each row: to spread and mask is slower.
+        x = _append_zeros(ops.reshape(x, (-1, channels)), (columns - 1) * channels)
+        row = width * columns * channels
+        x = _append_zeros(ops.reshape(x, (-1, row)), (rows - 1) * row)
+        return self._own_layout(ops.reshape(x, (-1, height * rows, width * columns, channels)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the unpooled images."""
-        return _unpooled_shape(_image_shape("x", input_shape), self.pool_size)
+        batch, *count, channels = self._image_shape("x", input_shape)
+        windows = Windows(self.pool_size, self.pool_size, "same")
+        return self._own_shape(batch, unpooled_size(count, windows), channels)
+
+    def compute_output_spec(self, x: Any) -> keras.KerasTensor:
+        """Return the shape and dtype of the output, as Keras asks it."""
+        return keras.KerasTensor(self.compute_output_shape(x.shape), self.compute_dtype)
 
 
-def to_tensorflow_indices(indices, convention, size):
+def to_tensorflow_indices(indices: Any, convention: str, size: Size) -> np.ndarray:
     """Convert argmax indices to TensorFlow's convention, which the layers here use.
 
-    ==========  ======  ==============================================  ===============
-    convention  layout  index                                           counts within
-    ==========  ======  ==============================================  ===============
-    tensorflow  NHWC    (y · width + x) · channels + c                  one image
-    pytorch     NCHW    y · width + x                                   one plane
-    onnx        NCHW    ((n · channels + c) · height + y) · width + x   the whole batch
-    ==========  ======  ==============================================  ===============
+    =================  ======  ==============================================  ===============
+    convention         layout  index                                           counts within
+    =================  ======  ==============================================  ===============
+    tensorflow         NHWC    (y · width + x) · channels + c                  one image
+    tensorflow-batch   NHWC    ((n · height + y) · width + x) · channels + c   the whole batch
+    pytorch            NCHW    y · width + x                                   one plane
+    onnx               NCHW    ((n · channels + c) · height + y) · width + x   the whole batch
+    onnx-column-major  NCHW    ((n · channels + c) · width + x) · height + y   the whole batch
+    =================  ======  ==============================================  ===============
 
-    TensorFlow's is that of `include_batch_in_index=False`, ONNX's that of `storage_order=0`.
+    TensorFlow's two are those of `include_batch_in_index=False` and `True`, ONNX's those of
+    `storage_order=0` and `1`.
 
     Parameters
     ----------
     indices : array_like
         Whole numbers with four axes, in the convention's layout.
-    convention : {"tensorflow", "pytorch", "onnx"}
-        The indices' own.
+    convention : str
+        The indices' own, from the table.
     size : int or pair of int
         The (height, width) of the images before the pooling, where the indices point.
 
@@ -363,7 +420,7 @@ def to_tensorflow_indices(indices, convention, size):
     Raises
     ------
     ValueError
-        A parameter is none of these, or an index points outside its plane.
+        A parameter is not an allowed one, or an index points outside its plane.
 
     Examples
     --------
@@ -374,14 +431,14 @@ def to_tensorflow_indices(indices, convention, size):
     return _convert(indices, convention, "tensorflow", size)
 
 
-def from_tensorflow_indices(indices, convention, size):
+def from_tensorflow_indices(indices: Any, convention: str, size: Size) -> np.ndarray:
     """Convert argmax indices from TensorFlow's convention: undo `to_tensorflow_indices`.
 
     Parameters
     ----------
     indices : array_like
         Whole numbers with four axes, NHWC.
-    convention : {"tensorflow", "pytorch", "onnx"}
+    convention : str
         The wanted one, from the table of `to_tensorflow_indices`.
     size : int or pair of int
         The (height, width) of the images before the pooling, where the indices point.
@@ -404,130 +461,77 @@ def from_tensorflow_indices(indices, convention, size):
     return _convert(indices, "tensorflow", convention, size)
 
 
-def pair(name, value):
-    """Return a size as (height, width): a single number counts for both.
-
-    Parameters
-    ----------
-    name : str
-        What the error message calls it.
-    value : int or pair of int
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    ValueError
-        `value` is no positive whole number, nor a pair of them.
-
-    Examples
-    --------
-    >>> pair("pool_size", 2)
-    (2, 2)
-    """
-    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in both)
-    if len(both) != 2 or not whole or min(both) < 1:
-        raise ValueError(f"{name}={value!r}, expected a positive whole number or a pair of them")
-    return tuple(map(int, both))
+def _append_zeros(x, count: int):
+    """Extend the last of two axes by zeros."""
+    return ops.pad(x, [(0, 0), (0, count)])
 
 
-def _first_place(x, pooled, positions, pool_size):
-    """Return the position of each window's first entry that equals the window's maximum.
-
-    Where none does, as with NaN, it is the last position.
-    """
-    *cells, _ = _cells(x, pool_size)
-    *places, last = _cells(positions, pool_size)
-    argmax = ops.zeros_like(pooled, dtype="int32") + last
-    # From last to first: of several, the first has the last word.
-    for cell, place in zip(reversed(cells), reversed(places), strict=True):
-        argmax = ops.where(ops.equal(cell, pooled), place, argmax)
-    return argmax
+def _differ(one: int | None, other: int | None) -> bool:
+    return None not in (one, other) and one != other
 
 
-def _cells(x, pool_size):
-    """Return one tensor for each place in a window, in reading order: all windows' entry there.
-
-    Strided slices would say the same, but in TensorFlow they take several times as long.
-    """
-    rows, columns = pool_size
-    _, height, width, channels = x.shape
-    strips = ops.reshape(x, (-1, height // rows, rows, width * channels))
-    shape = (-1, height // rows, width // columns, columns, channels)
-    strips = [ops.reshape(strip, shape) for strip in ops.unstack(strips, rows, axis=2)]
-    return [cell for strip in strips for cell in ops.unstack(strip, columns, axis=3)]
+def _kind(inputs: Any) -> str:
+    if isinstance(inputs, (list, tuple)):
+        return f"{len(inputs)} of them"
+    return f"one of shape {tuple(inputs.shape)}"
 
 
-def _positions(shape):
-    """Return each entry's place in the flattened image: TensorFlow's index of it."""
-    return np.arange(math.prod(shape), dtype="int32").reshape(shape)
+def _check_choice(name: str, value: Any, choices) -> None:
+    if value not in tuple(choices):
+        allowed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
 
 
-def same_margins(size, pool_size):
-    """Return by how much SAME padding extends an axis before and after."""
-    excess = -size % pool_size
-    return excess // 2, excess - excess // 2
+def _vouch(argmax, windows: Windows, size) -> None:
+    """Note on indices that they are right for some windows: to check them again takes long."""
+    with contextlib.suppress(AttributeError):  # JAX's arrays take no notes
+        argmax._cae_lessons_places = (windows, tuple(size), _version(argmax))
 
 
-def _cut_or_extend(x, axis, size):
-    """Bring an axis to the image's size: cut off SAME padding's margins, or add zeros."""
-    excess = x.shape[axis] - size
-    if excess > 0:
-        start = excess // 2
-        return x[:, start : start + size] if axis == 1 else x[:, :, start : start + size]
-    if excess < 0:
-        return ops.pad(x, [(0, -excess if i == axis else 0) for i in range(4)])
-    return x
+def _version(tensor):
+    """Return the number of changes that were made to a PyTorch tensor; others don't change."""
+    return getattr(tensor, "_version", 0)
 
 
-def _unpooled_shape(shape, pool_size, size=None):
-    batch, *pooled, channels = shape
-    full = [count * step for count, step in zip(pooled, pool_size, strict=True)]
-    size = tuple(full) if size is None else pair("output_size", size)
-    if any(abs(f - s) >= p for f, s, p in zip(full, size, pool_size, strict=True)):
-        raise ValueError(
-            f"output_size={size}, but windows of {pool_size[0]} × {pool_size[1]} pool no such "
-            f"image to {pooled[0]} × {pooled[1]}"
-        )
-    return (batch, *size, channels)
-
-
-def _image_shape(name, shape):
-    shape = tuple(shape)
-    if len(shape) != 4 or not all(shape[1:]):
-        raise ValueError(
-            f"{name} has shape {shape}, expected (batch, height, width, channels), "
-            "of which only the batch may be unknown"
-        )
-    return shape
-
-
-def _check_one_place_each(mask, argmax):
-    """Raise for an index outside its value's block: the mask misses it."""
+def _check_places(argmax, windows: Windows, size) -> None:
+    """Raise for an index outside its value's window, where there are values yet to check."""
+    noted = getattr(argmax, "_cae_lessons_places", None)
+    if noted == (windows, tuple(size), _version(argmax)):
+        return
+    inside = reference.in_own_window(argmax, windows, size)
     try:
-        found = operator.index(ops.sum(ops.cast(mask, "int32")))
-    except TypeError:  # compiled: there are no values yet
+        found = operator.index(ops.sum(ops.cast(inside, "int32")))
+    except TypeError:  # compiled
         return
     count = math.prod(argmax.shape)
     if found < count:
-        size = " × ".join(map(str, mask.shape[1:]))
+        height, width = map(int, size)
         raise ValueError(
-            f"{count - found} of the {count} indices in argmax lie outside their value's block of "
-            f"a {size} image: do they count in an image of another size? Then give output_size"
+            f"each index in argmax must point into its own value's window of a {height} × {width} "
+            f"image with {argmax.shape[-1]} channels, but {count - found} of the {count} don't.  "
+            "This has three usual causes.  The size of the images is not a multiple of the pool "
+            "size: then give the layer output_size=(height, width).  The indices count through "
+            "the whole batch (include_batch_in_index=True): then convert them by "
+            "to_tensorflow_indices(argmax, 'tensorflow-batch', size).  Or the indices come from "
+            "the pooling of images of another size"
         )
 
 
 def _convert(indices, source, target, size):
-    plane_size = math.prod(pair("size", size))
+    height, width = pair("size", size)
     nhwc = _move_channels(_check_indices(indices), source, 1, -1)
-    step, start = _step_and_start(source, nhwc.shape, plane_size)
-    place, rest = np.divmod(nhwc - start, step)  # y · width + x
-    if np.any(rest) or np.any((place < 0) | (place >= plane_size)):
-        raise ValueError(f"indices point outside their plane of size {size}, by {source}'s count")
-    step, start = _step_and_start(target, nhwc.shape, plane_size)
+    step, start = _step_and_start(source, nhwc.shape, height * width)
+    place, rest = np.divmod(nhwc - start, step)  # in its plane
+    if np.any(rest) or np.any((place < 0) | (place >= height * width)):
+        raise ValueError(
+            f"indices must point into their own plane of {height} × {width} by the convention "
+            f"{source!r}, got others"
+        )
+    if source == "onnx-column-major":
+        place = _transposed(place, height, width)
+    if target == "onnx-column-major":
+        place = _transposed(place, width, height)
+    step, start = _step_and_start(target, nhwc.shape, height * width)
     return _move_channels(place * step + start, target, -1, 1)
 
 
@@ -535,25 +539,34 @@ def _check_indices(indices):
     indices = np.asarray(indices)
     if indices.ndim != 4 or not np.issubdtype(indices.dtype, np.integer):
         raise ValueError(
-            f"indices have {indices.ndim} axes and dtype {indices.dtype}, "
-            "expected 4 and whole numbers"
+            f"indices must have 4 axes and whole numbers, got {indices.ndim} axes and dtype "
+            f"{indices.dtype}"
         )
     return indices.astype(np.int64)
 
 
 def _move_channels(indices, convention, source, target):
-    return indices if convention == "tensorflow" else np.moveaxis(indices, source, target)
+    in_place = str(convention).startswith("tensorflow")
+    return indices if in_place else np.moveaxis(indices, source, target)
+
+
+def _transposed(place, length, other):
+    """Return places that count along columns of a length as places that count along rows."""
+    x, y = np.divmod(place, length)
+    return y * other + x
 
 
 def _step_and_start(convention, shape, plane_size):
     """Return what an index grows by from place to place, and what it starts at in each plane."""
-    image, channel = np.arange(shape[0]).reshape(-1, 1, 1, 1), np.arange(shape[-1])
+    channels = shape[-1]
+    image, channel = np.arange(shape[0]).reshape(-1, 1, 1, 1), np.arange(channels)
+    planes_before = (image * channels + channel) * plane_size
     steps_and_starts = {
-        "tensorflow": (shape[-1], channel),
+        "tensorflow": (channels, channel),
+        "tensorflow-batch": (channels, image * plane_size * channels + channel),
         "pytorch": (1, 0),
-        "onnx": (1, (image * shape[-1] + channel) * plane_size),
+        "onnx": (1, planes_before),
+        "onnx-column-major": (1, planes_before),
     }
-    if convention not in steps_and_starts:
-        choices = ", ".join(map(repr, steps_and_starts))
-        raise ValueError(f"convention={convention!r}, expected one of {choices}")
+    _check_choice("convention", convention, steps_and_starts)
     return steps_and_starts[convention]

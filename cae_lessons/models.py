@@ -1,8 +1,12 @@
 """The autoencoders, each a `keras.Model` with named layers."""
 
+from __future__ import annotations
+
 import functools
 import itertools
 import operator
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,14 +16,23 @@ from cae_lessons.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D, ZeroFillU
 
 UNPOOLING = ("zero-fill", "nearest", "argmax")
 DECODER_ORDER = ("deconv-unpool", "unpool-deconv")
-HIDDEN = ("relu", "sigmoid")
-OUTPUT = ("relu", "sigmoid", "linear", "logits")
+HIDDEN = ("relu", "leaky_relu", "sigmoid")
+OUTPUT = ("relu", "leaky_relu", "sigmoid", "linear", "logits")
 KERNEL_SIZE = 5
+DATA_FORMAT = "channels_last"  # said to every layer: the user's keras.json may say otherwise
+
+Initializer = str | keras.initializers.Initializer
 
 
 def strided_autoencoder(
-    *, hidden="relu", output="relu", decoder_bias=False, kernel_initializer=None, seed=0
-):
+    *,
+    hidden: str = "relu",
+    output: str = "relu",
+    decoder_bias: bool = False,
+    output_bias: float | None = None,
+    kernel_initializer: Initializer | None = None,
+    seed: int = 0,
+) -> keras.Model:
     """Build the article's first net: strided convolutions, undone by transposed ones.
 
     ======================== ============= ==========================
@@ -34,14 +47,18 @@ def strided_autoencoder(
 
     Parameters
     ----------
-    hidden : {"relu", "sigmoid"}
+    hidden : {"relu", "leaky_relu", "sigmoid"}
         Activation of the decoder's hidden layer.  The encoder's is relu, as in the article.
-    output : {"relu", "sigmoid", "linear", "logits"}
+    output : {"relu", "leaky_relu", "sigmoid", "linear", "logits"}
         Activation of the last layer.  `"logits"` is linear too, and the last layer is then
         *named* `logits`: `train`, `reconstruct` and `mean_squared_error` know it by that name.
     decoder_bias : bool
         Whether the decoder's layers add a bias.  The article creates such biases and never
         uses them.
+    output_bias : float, optional
+        Give the last transposed convolution a bias that starts at this value, whatever
+        `decoder_bias` says.  The logit of the mean pixel, about −1.9, makes sigmoid pictures
+        start where the images are on average.
     kernel_initializer : str or keras.initializers.Initializer, optional
         Of every kernel; by default a truncated normal with standard deviation 0.1.
     seed : int
@@ -55,7 +72,7 @@ def strided_autoencoder(
     Raises
     ------
     ValueError
-        An option is none of the allowed ones.
+        An option is not one of the allowed ones.
 
     References
     ----------
@@ -77,20 +94,22 @@ def strided_autoencoder(
         _transposed_convolution, kernels=kernels, use_bias=decoder_bias, strides=2
     )
     x = deconv(16, hidden, name="transposed_convolution_1")(code)  # 14×14×16
-    reconstruction = deconv(1, output, name=_output_name(output))(x)  # 28×28×1
+    last = deconv(1, output, start=output_bias, name=_output_name(output))
+    reconstruction = last(x)  # 28×28×1
     return keras.Model(image, reconstruction, name="strided_autoencoder")
 
 
 def unpooling_autoencoder(
-    unpooling,
+    unpooling: str,
     *,
-    decoder_order="deconv-unpool",
-    hidden="sigmoid",
-    output="sigmoid",
-    decoder_bias=False,
-    kernel_initializer=None,
-    seed=0,
-):
+    decoder_order: str = "deconv-unpool",
+    hidden: str = "sigmoid",
+    output: str = "sigmoid",
+    decoder_bias: bool = False,
+    output_bias: float | None = None,
+    kernel_initializer: Initializer | None = None,
+    seed: int = 0,
+) -> keras.Model:
     """Build an autoencoder that pools and unpools: the article's second and third net.
 
     The encoder is the same for all: 5 × 5 convolutions of stride 1 with relu, and max pooling.
@@ -128,12 +147,15 @@ def unpooling_autoencoder(
         the encoder's maximum was.  `"argmax"` needs the mirrored order.
     decoder_order : {"deconv-unpool", "unpool-deconv"}
         The article's, or the mirror of the encoder.
-    hidden : {"sigmoid", "relu"}
+    hidden : {"sigmoid", "relu", "leaky_relu"}
         Activation of the decoder's hidden layer.
-    output : {"sigmoid", "relu", "linear", "logits"}
+    output : {"sigmoid", "relu", "leaky_relu", "linear", "logits"}
         Activation of the last transposed convolution; see `strided_autoencoder`.
     decoder_bias : bool
         Whether the transposed convolutions add a bias.
+    output_bias : float, optional
+        Give the last transposed convolution a bias that starts at this value; see
+        `strided_autoencoder`.
     kernel_initializer : str or keras.initializers.Initializer, optional
         Of every kernel; by default a truncated normal with standard deviation 0.1.
     seed : int
@@ -147,7 +169,7 @@ def unpooling_autoencoder(
     Raises
     ------
     ValueError
-        An option is none of the allowed ones, or `"argmax"` is asked for in the article's order.
+        An option is not one of the allowed ones, or `"argmax"` is asked for in the article's order.
 
     References
     ----------
@@ -180,39 +202,43 @@ def unpooling_autoencoder(
     if decoder_order == "deconv-unpool":
         x = deconv(16, hidden, name="transposed_convolution_1")(x)  # 7×7×16
         x = unpool(x, where_2, name="unpooling_1")  # 14×14×16
-        x = deconv(1, output, name="transposed_convolution_2")(x)  # 14×14×1
+        x = deconv(1, output, start=output_bias, name="transposed_convolution_2")(x)  # 14×14×1
         x = unpool(x, where_1, name=last)  # 28×28×1
     else:
         x = unpool(x, where_2, name="unpooling_1")  # 14×14×32
         x = deconv(16, hidden, name="transposed_convolution_1")(x)  # 14×14×16
         x = unpool(x, where_1, name="unpooling_2")  # 28×28×16
-        x = deconv(1, output, name=last)(x)  # 28×28×1
+        x = deconv(1, output, start=output_bias, name=last)(x)  # 28×28×1
     return keras.Model(image, x, name=f"{unpooling}_autoencoder".replace("-", "_"))
 
 
-def fold_unpooling(model):
+def fold_unpooling(model: keras.Model) -> keras.Model:
     """Return a faster model with the same weights: unpooling and convolution in one layer.
 
     Zero-fill and a transposed convolution of stride 1 are one of the unpooling's stride, and so
     are nearest-neighbour resize and a transposed convolution, with a smoothed kernel.  That takes
     about a third of the products, and no large map in between.  To train the folded model trains
-    the given one, which is also the one to save and to look into.
+    the given one too, because both use the same weights.  Once saved and loaded, cloned or
+    copied, the folded model has weights of its own.
 
     Parameters
     ----------
     model : keras.Model
-        A chain of layers, channels last.  Where no unpooling layer is followed by a transposed
-        convolution of stride 1, SAME, nothing changes.
+        A chain of layers, sequential or functional.  Models within it are taken as the layers
+        that they are made of.  Pairs that can't be one layer stay as they are: where the
+        convolution has a stride or isn't SAME, where the channels come first, where the two
+        compute in different precision, or where a subclass has its own `call`.
 
     Returns
     -------
     keras.Model
-        The outputs are equal up to rounding.
+        Its outputs are those of the given model, up to rounding.
 
     Raises
     ------
     ValueError
-        The model is no chain, as argmax nets aren't: their places go another way.
+        The model is not a chain: argmax nets aren't, because their indices bypass the layers
+        between.
 
     References
     ----------
@@ -225,31 +251,73 @@ def fold_unpooling(model):
     >>> len(model.layers), len(fold_unpooling(model).layers)
     (9, 7)
     """
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    if not isinstance(model, keras.Sequential) and not _is_chain(model, layers):
-        raise ValueError(f"{model.name} is no chain of layers, each fed by the one before it alone")
+    calls = _chain(model)
+    if len({id(layer) for layer, _ in calls}) < len(calls):
+        raise _not_a_chain(model, "it uses a layer twice")
     folded = []
-    for layer in layers:
-        if folded and _can_fold(folded[-1], layer):
-            layer = _FoldedConvolution(folded.pop(), layer)
-        folded.append(layer)
+    for layer, options in calls:
+        if folded and not options and not folded[-1][1] and _can_fold(folded[-1][0], layer):
+            layer = _FoldedConvolution.of(folded.pop()[0], layer)
+        folded.append((layer, options))
     image = x = model.inputs[0]
-    for layer in folded:
-        x = layer(x)
+    for layer, options in folded:
+        x = layer(x, **options)
     return keras.Model(image, x, name=model.name)
 
 
-def _is_chain(model, layers):
-    given = [*model.inputs, *(layer.output for layer in layers)]
-    taken = [*(layer.input for layer in layers), *model.outputs]
-    return len(given) == len(taken) and all(map(operator.is_, given, taken))
+def gives_logits(model: keras.Model) -> bool:
+    """Whether a model's output is logits, that is, whether the layer it comes from is so named.
+
+    Where the last layer is a model itself, its own last layer counts.  A subclassed model doesn't
+    say what its output comes from: the last of its layers counts there.
+
+    Examples
+    --------
+    >>> gives_logits(strided_autoencoder(output="logits"))
+    True
+    """
+    outputs = getattr(model, "outputs", None)
+    made_by = [outputs[0]._keras_history.operation] if outputs else model.layers[-1:]
+    last = made_by[0] if made_by else None
+    if isinstance(last, keras.Model):
+        return gives_logits(last)
+    return last is not None and last.name == "logits"
 
 
-def _can_fold(unpooling, convolution):
-    if isinstance(unpooling, keras.layers.UpSampling2D):
-        unpools = (unpooling.interpolation, unpooling.data_format) == ("nearest", "channels_last")
+def _chain(model) -> list[tuple[keras.layers.Layer, dict[str, Any]]]:
+    """Return a model's layers, in the order in which the images go through, and their options."""
+    if len(getattr(model, "inputs", None) or ()) != 1 or len(model.outputs) != 1:
+        raise _not_a_chain(model, "it must have one input and one output, and know them")
+    calls = []
+    tensor = model.outputs[0]
+    while tensor is not model.inputs[0]:
+        layer, node_index, _ = tensor._keras_history
+        node = layer._inbound_nodes[node_index]
+        if not isinstance(layer, keras.layers.Layer) or not _takes_and_gives_one_tensor(node):
+            raise _not_a_chain(model, f"{layer.name} takes or gives something else")
+        options = {name: v for name, v in node.arguments.kwargs.items() if v is not None}
+        is_model = isinstance(layer, keras.Model) and not options
+        calls[:0] = _chain(layer) if is_model else [(layer, options)]
+        tensor = node.input_tensors[0]
+    return calls
+
+
+def _takes_and_gives_one_tensor(node) -> bool:
+    return len(node.input_tensors) == len(node.arguments.args) == len(node.output_tensors) == 1
+
+
+def _not_a_chain(model, reason: str) -> ValueError:
+    return ValueError(
+        f"model must be a chain of layers, each fed by the one before it alone, got {model.name}: "
+        f"{reason}"
+    )
+
+
+def _can_fold(unpooling, convolution) -> bool:
+    if _calls_as(unpooling, keras.layers.UpSampling2D):
+        unpools = unpooling.interpolation == "nearest"
     else:
-        unpools = isinstance(unpooling, ZeroFillUnpooling2D)
+        unpools = _calls_as(unpooling, ZeroFillUnpooling2D)
     plain = {
         "strides": (1, 1),
         "padding": "same",
@@ -258,45 +326,82 @@ def _can_fold(unpooling, convolution):
         "data_format": "channels_last",
         "activity_regularizer": None,
     }
-    return unpools and (
-        isinstance(convolution, keras.layers.Conv2DTranspose)
+    return (
+        unpools
+        and unpooling.data_format == "channels_last"
+        and unpooling.compute_dtype == convolution.compute_dtype
+        and _calls_as(convolution, keras.layers.Conv2DTranspose)
         and all(getattr(convolution, name) == value for name, value in plain.items())
     )
 
 
-class _FoldedConvolution(keras.layers.Layer):
-    """An unpooling layer and a transposed convolution of stride 1, as one of larger stride."""
+def _calls_as(layer, kind) -> bool:
+    """Whether a layer is of a kind, or of a subclass that computes the same."""
+    return isinstance(layer, kind) and type(layer).call is kind.call
 
-    def __init__(self, unpooling, convolution):
-        super().__init__(name=convolution.name, dtype=convolution.dtype_policy)
+
+@keras.saving.register_keras_serializable(package="cae_lessons")
+class _FoldedConvolution(keras.layers.Layer):
+    """An unpooling layer and a transposed convolution of stride 1, as one of larger stride.
+
+    `filled` says what the unpooling fills of a block: its "corner", or the whole "block".
+    """
+
+    def __init__(self, convolution, pool_size, filled, **kwargs):
+        super().__init__(autocast=False, **kwargs)
         self.convolution = convolution
-        self.activation = convolution.activation
-        if isinstance(unpooling, ZeroFillUnpooling2D):
-            self.pool_size, self.filled = unpooling.pool_size, [(0, 0)]
-        else:
-            self.pool_size, self.filled = unpooling.size, list(np.ndindex(unpooling.size))
+        self.pool_size = tuple(pool_size)
+        self.filled = filled
+
+    @classmethod
+    def of(cls, unpooling, convolution):
+        """Return the one layer that does what two do, and uses the convolution's weights."""
+        corner = isinstance(unpooling, ZeroFillUnpooling2D)
+        size = unpooling.pool_size if corner else unpooling.size
+        names = {"name": convolution.name, "dtype": convolution.dtype_policy}
+        return cls(convolution, size, "corner" if corner else "block", **names)
+
+    @classmethod
+    def from_config(cls, config):
+        """Make the layer again, with new weights."""
+        convolution = keras.saving.deserialize_keras_object(config["convolution"])
+        return cls(**{**config, "convolution": convolution})
+
+    def get_config(self):
+        """Return what `from_config` needs."""
+        convolution = keras.saving.serialize_keras_object(self.convolution)
+        own = {"convolution": convolution, "pool_size": self.pool_size, "filled": self.filled}
+        return {**super().get_config(), **own}
+
+    def build(self, input_shape):
+        """Make the convolution's weights, unless it has them."""
+        if not self.convolution.built:
+            self.convolution.build(self._unpooled_shape(input_shape))
 
     def call(self, x):
         """Convolve `x` with the kernel as it is at each filled place of a block, summed up."""
-        rows, columns = self.pool_size
-        margins = [(i, rows - 1 - i, j, columns - 1 - j) for i, j in self.filled]
-        kernel = sum(
-            ops.pad(self.convolution.kernel, [(top, bottom), (left, right), (0, 0), (0, 0)])
-            for top, bottom, left, right in margins
-        )
+        kernel = ops.cast(self._summed_kernel(), self.compute_dtype)
+        x = ops.cast(x, self.compute_dtype)
         x = ops.conv_transpose(x, kernel, self.pool_size, "same", data_format="channels_last")
-        return self.activation(x + self.convolution.bias if self.convolution.use_bias else x)
+        if self.convolution.use_bias:
+            x = x + ops.cast(self.convolution.bias, self.compute_dtype)
+        return self.convolution.activation(x)
 
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the maps."""
+        return self.convolution.compute_output_shape(self._unpooled_shape(input_shape))
 
-def gives_logits(model):
-    """Whether a model's output is logits, that is, whether its last layer is named `logits`.
+    def _summed_kernel(self):
+        rows, columns = self.pool_size
+        places = [(0, 0)] if self.filled == "corner" else np.ndindex(self.pool_size)
+        margins = [((i, rows - 1 - i), (j, columns - 1 - j), (0, 0), (0, 0)) for i, j in places]
+        kernel = ops.convert_to_tensor(self.convolution.kernel)
+        return sum(ops.pad(kernel, margin) for margin in margins)
 
-    Examples
-    --------
-    >>> gives_logits(strided_autoencoder(output="logits"))
-    True
-    """
-    return model.layers[-1].name == "logits"
+    def _unpooled_shape(self, input_shape):
+        batch, *size, channels = input_shape
+        both = zip(size, self.pool_size, strict=True)
+        return (batch, *(None if n is None else n * pool for n, pool in both), channels)
 
 
 def _output_name(output):
@@ -306,15 +411,15 @@ def _output_name(output):
 def _pool(x, unpooling, name):
     """Return the pooled maps, and the indices of the maxima where they will be needed."""
     if unpooling == "argmax":
-        return MaxPoolingWithArgmax2D(name=name)(x)
-    return keras.layers.MaxPooling2D(name=name)(x), None
+        return MaxPoolingWithArgmax2D(data_format=DATA_FORMAT, name=name)(x)
+    return keras.layers.MaxPooling2D(data_format=DATA_FORMAT, name=name)(x), None
 
 
 def _unpool(x, where, *, unpooling, name):
     if unpooling == "argmax":
-        return MaxUnpooling2D(name=name)([x, where])
+        return MaxUnpooling2D(data_format=DATA_FORMAT, name=name)([x, where])
     layer = ZeroFillUnpooling2D if unpooling == "zero-fill" else keras.layers.UpSampling2D
-    return layer(name=name)(x)
+    return layer(data_format=DATA_FORMAT, name=name)(x)
 
 
 def _convolution(filters, kernels, *, name, strides=1):
@@ -323,6 +428,7 @@ def _convolution(filters, kernels, *, name, strides=1):
         KERNEL_SIZE,
         strides=strides,
         padding="same",
+        data_format=DATA_FORMAT,
         activation="relu",
         kernel_initializer=next(kernels),
         bias_initializer=keras.initializers.Constant(0.1),
@@ -330,21 +436,23 @@ def _convolution(filters, kernels, *, name, strides=1):
     )
 
 
-def _transposed_convolution(filters, activation, *, kernels, use_bias, name, strides=1):
+def _transposed_convolution(filters, activation, *, kernels, use_bias, name, strides=1, start=None):
+    """Return a layer of the decoder; `start` gives it a bias, and the value it starts at."""
     return keras.layers.Conv2DTranspose(
         filters,
         KERNEL_SIZE,
         strides=strides,
         padding="same",
+        data_format=DATA_FORMAT,
         activation="linear" if activation == "logits" else activation,
-        use_bias=use_bias,
+        use_bias=use_bias or start is not None,
         kernel_initializer=next(kernels),
-        bias_initializer=keras.initializers.Constant(0.1),
+        bias_initializer=keras.initializers.Constant(0.1 if start is None else start),
         name=name,
     )
 
 
-def _kernel_initializers(initializer, seed):
+def _kernel_initializers(initializer, seed) -> Iterator[Any]:
     """Yield one initializer a layer: seeded alike, two layers would start with equal numbers."""
     if initializer is None:
         initializer = keras.initializers.TruncatedNormal(stddev=0.1)
@@ -361,4 +469,4 @@ def _kernel_initializers(initializer, seed):
 def _check(name, value, allowed):
     if value not in allowed:
         choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"{name}={value!r}, expected one of {choices}")
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
