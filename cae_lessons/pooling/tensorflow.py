@@ -82,7 +82,10 @@ def _cells(x, windows, count):
 
 
 def _choose(mask, x, other):
-    """Return `x` where the mask is true, else `other`, by an op that is twice `tf.where`'s pace."""
+    """Return `x` where the mask is true, else `other`, by an op at twice the pace of `tf.where`.
+
+    tf2onnx makes products of it: in ONNX, an infinity becomes NaN.
+    """
     return tf.raw_ops.Select(condition=mask, x=x, y=other)
 
 
