@@ -56,7 +56,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Import what is asked for: the layers need no TensorFlow, the study needs extra packages."""
     if name not in (*__all__, "study"):
         raise AttributeError(f"module 'cae_lessons' has no attribute {name!r}")

@@ -1,14 +1,26 @@
 """Images and targets in batches: arrays in an order that a seed decides, a data set in its own."""
 
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from keras import ops, tree
+from numpy.typing import ArrayLike
 
 from cae_lessons.mnist import check_images
 
 
-def checked_pairs(model, images, targets=None):
+class DataSet(Protocol):
+    """A `tf.data.Dataset`, which can be told from an array by its `element_spec`."""
+
+    @property
+    def element_spec(self) -> Any:
+        """The shapes and dtypes of what it yields."""
+
+
+def checked_pairs(
+    model: Any, images: ArrayLike | DataSet, targets: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Check images and targets at the door, as the model expects them.
 
     Parameters
@@ -34,7 +46,7 @@ def checked_pairs(model, images, targets=None):
     return images, images if targets is None else _check_targets(targets, images)
 
 
-def input_shape(model):
+def input_shape(model: Any) -> tuple[int | None, ...] | None:
     """Return the (height, width, channels) that a model expects; None where it takes any.
 
     Raises
@@ -126,16 +138,18 @@ class ArraySource:
         A few of the first batch's images and targets.
     """
 
-    def __init__(self, images, targets, steps, batch_size, seed):
+    def __init__(
+        self, images: np.ndarray, targets: np.ndarray, steps: int, batch_size: int, seed: int
+    ):
         import tensorflow as tf
 
-        self.batches = shuffled(len(images), steps, batch_size, seed)
+        self.batches: np.ndarray = shuffled(len(images), steps, batch_size, seed)
         some = self.batches[0][:8]
-        self.first = images[some], targets[some]
+        self.first: tuple[np.ndarray, ...] = images[some], targets[some]
         self._images = tf.constant(images)
         self._targets = self._images if targets is images else tf.constant(targets)
 
-    def take(self, batch):
+    def take(self, batch: Any) -> tuple[Any, Any]:
         """Return a batch's images and targets."""
         import tensorflow as tf
 
@@ -160,18 +174,18 @@ class DataSetSource:
         As those of `ArraySource`.
     """
 
-    def __init__(self, data_set, steps, batch_size, done):
+    def __init__(self, data_set: Any, steps: int, batch_size: int, done: int):
         pairs = _as_pairs(data_set, batch_size)
-        self.batches = np.zeros((steps, 1), int)  # the data set counts for itself
-        self.first = tuple(part.numpy()[:8] for part in _first(pairs))
+        self.batches: np.ndarray = np.zeros((steps, 1), int)  # the data set counts for itself
+        self.first: tuple[np.ndarray, ...] = tuple(part.numpy()[:8] for part in _first(pairs))
         self._iterator = iter(pairs.repeat().skip(done))
 
-    def take(self, batch):
+    def take(self, batch: Any) -> tuple[Any, Any]:
         """Return the next batch's images and targets."""
         return next(self._iterator)
 
 
-def shuffled(count, steps, batch_size, seed):
+def shuffled(count: int, steps: int, batch_size: int, seed: int) -> np.ndarray:
     """Return the indices of each step's batch, shape (steps, batch_size).
 
     A pass starts where the one before it ended, within a batch if need be, as TensorFlow 1's

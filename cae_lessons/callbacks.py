@@ -1,29 +1,32 @@
 """The diagnosis for `model.fit`: it watches the training, and says what the net is stuck on."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cae_lessons.batches import checked_pairs
+from cae_lessons.batches import DataSet, checked_pairs
 from cae_lessons.diagnosis import ModelDiagnosis
 from cae_lessons.diagnosis.evidence import gather
 from cae_lessons.diagnosis.findings import find
 
 # What the book's study measured on the nets of its chapters, at the article's settings.
-SIGMOID = "lower the learning rate to a third, or end in logits and train with cross-entropy"
-RELU = "lower the learning rate and the spread of the first weights, or leave the output linear"
+SIGMOID = "end in logits and train with cross-entropy, or lower the learning rate to a third"
+RELU = "leave the output linear, or lower the learning rate and the spread of the first weights"
 REMEDIES = {"sigmoid": SIGMOID, "relu": RELU}
-SURE = 3  # looks in a row: the pictures of an untrained net may be one for a moment
+SURE = 3  # looks in a row, where a layer lets no gradient pass
+SURE_WITHOUT_CAUSE = 10  # where none does: healthy nets, too, draw one picture for a while at first
 MOST_IMAGES = 250
 
 
 class Diagnosis(keras.callbacks.Callback):
     """Look at a net's pictures during `fit`, and say in one line when it is stuck, and on what.
 
-    It speaks once for each kind of trouble, as soon as it has seen it three looks in a row: one
-    picture for all images, dead output phases; at once where the loss isn't a number any more.
+    It speaks once for each kind of trouble, as soon as it is sure: of one picture for all images
+    or of dead output phases, when three looks in a row show it and some layer is saturated or
+    dead, or ten looks without that; at once, where the loss isn't a number any more.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ class Diagnosis(keras.callbacks.Callback):
 
     def __init__(
         self,
-        images: ArrayLike,
+        images: ArrayLike | DataSet,
         targets: ArrayLike | None = None,
         *,
         every: int = 50,
@@ -81,20 +84,23 @@ class Diagnosis(keras.callbacks.Callback):
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:
             raise ValueError(f"every={every!r}, must be a whole number of 1 or more")
         images, targets = checked_pairs(None, images, targets)
-        self.images, self.targets = images[:MOST_IMAGES], targets[:MOST_IMAGES]
-        self.every, self.stop, self.verbose = every, stop, verbose
+        self.images: np.ndarray = images[:MOST_IMAGES]
+        self.targets: np.ndarray = targets[:MOST_IMAGES]
+        self.every: int = every
+        self.stop: bool = stop
+        self.verbose: int = verbose
         self.findings: list[tuple[int, ModelDiagnosis]] = []
         self.messages: list[str] = []
         self._step = self._before_epoch = self._last_look = 0
         self._said: set[str] = set()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Count the batches over all epochs."""
         self._before_epoch = self._step
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Look every so many batches; speak at once where the loss isn't a number."""
-        self._step = self._before_epoch + batch + 1
+        self._step = self._before_epoch + batch + 1  # `batch` jumps with steps_per_execution
         if not np.isfinite((logs or {}).get("loss", 0.0)):
             self._say("diverged", f"since step {self._step}, the loss isn't a number", None)
         elif self._step - self._last_look >= self.every:
@@ -104,20 +110,16 @@ class Diagnosis(keras.callbacks.Callback):
             self._judge()
 
     def _judge(self):
-        """Speak where the last looks agree."""
-        verdict = self.findings[-1][1].verdict
+        """Speak where enough of the last looks agree."""
+        found = self.findings[-1][1]
         row = list(
-            itertools.takewhile(lambda look: look[1].verdict == verdict, self.findings[::-1])
+            itertools.takewhile(lambda look: look[1].verdict == found.verdict, self.findings[::-1])
         )
-        if len(row) < SURE:
-            return
-        found, since = row[0][1], f"since step {row[-1][0]}"
-        if verdict == "collapsed":
-            self._say(verdict, f"{since}, one picture for all images: {found.picture}", found)
-        elif verdict == "partly dead":
-            self._say(verdict, f"{since}, {found.picture}", found)
-        elif verdict == "diverged":
-            self._say(verdict, f"{since}, the pictures hold NaN or infinity", None)
+        stuck = {"collapsed": "one picture for all images: ", "partly dead": ""}
+        enough = SURE if any(_causes(found)) else SURE_WITHOUT_CAUSE
+        if found.verdict in stuck and len(row) >= enough:
+            what = f"since step {row[-1][0]}, {stuck[found.verdict]}{found.picture}"
+            self._say(found.verdict, what, found)
 
     def _say(self, verdict, what, found):
         if verdict in self._said:
@@ -142,6 +144,8 @@ def _causes(found):
     for path, dead in found.dead_maps.items():
         if dead.all():
             yield f"{path} dead"
+    if found.verdict == "partly dead" and found.output_activation == "relu":
+        yield f"{found.output_layer} partly dead"
 
 
 def _remedy(found):

@@ -53,7 +53,7 @@ class TrainingRun:
         ended = ", interrupted" if self.interrupted else ""
         return f"<TrainingRun of {self.settings.get('model')}: {steps}{losses}{ended}>"
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the run to a JSON file; an existing file is replaced whole or not at all.
 
         The model itself is saved by its own `save`.
@@ -71,7 +71,7 @@ class TrainingRun:
         write_whole(path, json.dumps(content))
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "TrainingRun":
+    def load(cls, path: str | os.PathLike[str]) -> "TrainingRun":
         """Read a run that `save` wrote.
 
         Parameters
@@ -100,7 +100,7 @@ class TrainingRun:
         return run
 
 
-def write_whole(path: str | os.PathLike, text: str) -> None:
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file that is replaced whole or not at all, whenever the process may end.
 
     Parameters

@@ -13,9 +13,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-PROBES = np.array([-50, -6, -3, -1, -0.1, 0.1, 1, 3, 6, 50], "float32")
-# Of an image model: what each activation gives for the probes, up to rounding.
-SIGMOID, TANH = 1 / (1 + np.exp(-PROBES)), np.tanh(PROBES)
+PROBES: np.ndarray = np.array([-50, -6, -3, -1, -0.1, 0.1, 1, 3, 6, 50], "float32")
 
 
 class Call(NamedTuple):
@@ -33,7 +31,7 @@ class Call(NamedTuple):
 
     path: str
     layer: Any
-    inputs: list
+    inputs: list[Any]
     output: Any
 
 
@@ -51,12 +49,12 @@ class Trace:
     calls: list[Call] = field(default_factory=list)
     output: Any = None
 
-    def maker(self, tensor) -> Call | None:
+    def maker(self, tensor: Any) -> Call | None:
         """Return the last call that returned this very tensor, None if there is none."""
         return next((call for call in reversed(self.calls) if call.output is tensor), None)
 
 
-def trace(model, images) -> Trace:
+def trace(model: keras.Model, images: Any) -> Trace:
     """Run one batch through a model, and note each call of its innermost layers.
 
     Parameters
@@ -105,7 +103,7 @@ def trace(model, images) -> Trace:
 
 
 @contextlib.contextmanager
-def watching(model, note: Callable) -> Iterator[None]:
+def watching(model: keras.Model, note: Callable[..., None]) -> Iterator[None]:
     """Have every layer of a model report its calls, as long as the context lasts.
 
     Parameters
@@ -129,7 +127,7 @@ def watching(model, note: Callable) -> Iterator[None]:
         yield
 
 
-def named_layers(model) -> dict[int, tuple]:
+def named_layers(model: Any) -> dict[int, tuple[Any, str]]:
     """Return all layers inside a model, and the operations that stand between them.
 
     Parameters
@@ -161,7 +159,7 @@ def named_layers(model) -> dict[int, tuple]:
     return found
 
 
-def find_layer(model, path):
+def find_layer(model: Any, path: str) -> Any:
     """Return the layer of a path, or of a name if only one layer has it.
 
     Parameters

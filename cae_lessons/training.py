@@ -7,21 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from cae_lessons.batches import ArraySource, DataSetSource, checked_pairs, in_parts
+from cae_lessons.batches import ArraySource, DataSet, DataSetSource, checked_pairs, in_parts
 from cae_lessons.models import gives_logits
 from cae_lessons.runs import ARTICLE_STEPS, TrainingRun, article_run
 from cae_lessons.tracing import output_activation, trace
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-    from numpy.typing import ArrayLike
 
 __all__ = [
     "STEPS",
@@ -53,8 +50,8 @@ STEPS = _default_steps()
 
 def train(
     model: keras.Model,
-    images: "ArrayLike | tf.data.Dataset",
-    targets: "ArrayLike | None" = None,
+    images: ArrayLike | DataSet,
+    targets: ArrayLike | None = None,
     *,
     steps: int | None = None,
     batch_size: int = 60,
@@ -183,7 +180,14 @@ class Loop:
         How many steps there may be.
     """
 
-    def __init__(self, model, optimizer, take, loss, most):
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        take: Callable[[Any], tuple[Any, Any]],
+        loss: str,
+        most: int,
+    ):
         import tensorflow as tf
 
         self._first = int(optimizer.iterations)
@@ -212,18 +216,18 @@ class Loop:
         # Traced once, for any number of batches.
         self._steps = train_steps.get_concrete_function(tf.TensorSpec([None, None], tf.int64))
 
-    def __call__(self, batches):
+    def __call__(self, batches: np.ndarray) -> None:
         """Train on several batches."""
         import tensorflow as tf
 
         self._steps(tf.constant(batches))
 
-    def losses(self):
+    def losses(self) -> list[float]:
         """Return the losses of the steps that were taken."""
         return self._history.numpy()[self._first : int(self._optimizer.iterations)].tolist()
 
 
-def need_tensorflow(what):
+def need_tensorflow(what: str) -> Any:
     """Import TensorFlow, or say that a function needs it.
 
     Parameters
@@ -257,7 +261,7 @@ def need_tensorflow(what):
     return tensorflow
 
 
-def reconstruct(model: keras.Model, images: "ArrayLike | tf.data.Dataset") -> np.ndarray:
+def reconstruct(model: keras.Model, images: ArrayLike | DataSet) -> np.ndarray:
     """Return a model's pictures of the images: for a logits model, the sigmoid of its output.
 
     Parameters
@@ -291,8 +295,8 @@ def reconstruct(model: keras.Model, images: "ArrayLike | tf.data.Dataset") -> np
 
 def mean_squared_error(
     model: keras.Model,
-    images: "ArrayLike | tf.data.Dataset",
-    targets: "ArrayLike | None" = None,
+    images: ArrayLike | DataSet,
+    targets: ArrayLike | None = None,
 ) -> float:
     """Return the mean squared error of a model's pictures of the images.
 
@@ -329,7 +333,7 @@ def mean_squared_error(
     return total / targets.size
 
 
-def pictures_of(model, images, targets):
+def pictures_of(model: keras.Model, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return a model's pictures of one batch of checked images, in the targets' shape.
 
     Parameters
@@ -353,7 +357,7 @@ def pictures_of(model, images, targets):
     return ops.convert_to_numpy(ops.cast(pictures, "float32"))
 
 
-def check_output(model, output, targets):
+def check_output(model: keras.Model, output: Any, targets: np.ndarray) -> None:
     """Check that a model's output is one picture for each target, of its shape.
 
     Parameters
@@ -378,7 +382,7 @@ def check_output(model, output, targets):
         )
 
 
-def loss_of(model, loss):
+def loss_of(model: keras.Model, loss: str) -> Callable[..., Any]:
     """Return the loss that `train` minimises, a function of the images and the model's output.
 
     Parameters
@@ -410,7 +414,7 @@ def loss_of(model, loss):
     return squared_error
 
 
-def check_loss(loss):
+def check_loss(loss: str) -> None:
     """Check the name of a loss.
 
     Parameters
@@ -420,7 +424,7 @@ def check_loss(loss):
     Raises
     ------
     ValueError
-        It is none of the allowed ones, which the error names.
+        It isn't one of the allowed ones, which the error names.
     """
     if loss not in LOSSES:
         raise ValueError(f"loss={loss!r}, expected one of 'mse', 'bce'")

@@ -9,7 +9,7 @@ import numbers
 import keras
 from numpy.typing import ArrayLike
 
-from cae_lessons.batches import checked_pairs
+from cae_lessons.batches import DataSet, checked_pairs
 from cae_lessons.diagnosis.evidence import gather
 from cae_lessons.diagnosis.findings import (
     ModelDiagnosis,
@@ -49,7 +49,7 @@ __all__ = [
 
 def diagnose(
     subject: float | keras.Model,
-    images: ArrayLike,
+    images: ArrayLike | DataSet,
     targets: ArrayLike | None = None,
     *,
     loss: str = "mse",

@@ -7,6 +7,7 @@ images.
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,7 +48,7 @@ class LayerEvidence:
     flat: float = 0.0
     count: int = 0
 
-    def add(self, y):
+    def add(self, y: Any) -> None:
         """Take in the outputs for one batch."""
         y = ops.cast(y, "float32")
         self.alive |= ops.convert_to_numpy(ops.any(y > 0, axis=0))
@@ -167,7 +168,7 @@ def drawable(last: object, shape: tuple[int, int]) -> np.ndarray:
     return np.ones((*shape, 1), bool)
 
 
-def is_flat(values, name):
+def is_flat(values: Any, name: str) -> Any:
     """Tell where a sigmoid's or tanh's outputs lie on the flat ends of its curve."""
     slope = values * (1 - values) if name == "sigmoid" else 1 - values * values
     return slope < FLAT * STEEPEST[name]

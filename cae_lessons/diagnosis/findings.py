@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cae_lessons import floors
 from cae_lessons.diagnosis.evidence import Evidence, drawable
@@ -58,7 +59,7 @@ class ModelDiagnosis:
         the decoder leaves black by design don't count.
     output_layer, output_activation : str or None
         The layer that made the pixels, behind such as only move them, and what its activation
-        does; None where it can't be known.
+        does, `"logits"` where a sigmoid follows; None where it can't be known.
     floor : float
         The lowest loss that the model's last layer allows; 0 where it sets no limit.
     since : int or None
@@ -139,7 +140,7 @@ def find(
         dead_units={path: float(1 - layer.alive.mean()) for path, layer in relus.items()},
         saturated=_saturated(evidence),
         output_layer=evidence.output_path,
-        output_activation=evidence.output_activation,
+        output_activation="logits" if evidence.logits else evidence.output_activation,
         floor=_floor(evidence.last, targets),
         since=_since(run, verdict),
         remarks=(*_unjudged(evidence, relus), *_compared_with_run(loss, run, model)),
@@ -196,7 +197,7 @@ def diverged_since(run: TrainingRun) -> int | None:
     return int(run.step[wrong[0]]) if len(wrong) else None
 
 
-def phase_losses(pictures, images, period: int = 4) -> np.ndarray:
+def phase_losses(pictures: ArrayLike, images: ArrayLike, period: int = 4) -> np.ndarray:
     """Return how much of the mean squared error each output phase contributes.
 
     The pixels (y, x) with y mod `period` = i and x mod `period` = j are phase (i, j).  A
@@ -245,7 +246,7 @@ def phase_losses(pictures, images, period: int = 4) -> np.ndarray:
     return _by_phase(errors, (period, period))
 
 
-def dead_phases(pictures, images, period: int = 4) -> np.ndarray:
+def dead_phases(pictures: ArrayLike, images: ArrayLike, period: int = 4) -> np.ndarray:
     """Tell which output phases are dead: hardly better than black.
 
     Parameters

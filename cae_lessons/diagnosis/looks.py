@@ -3,18 +3,19 @@
 import contextlib
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from cae_lessons.batches import checked_pairs, in_parts, input_shape
+from cae_lessons.batches import DataSet, checked_pairs, in_parts, input_shape
 from cae_lessons.tracing import find_layer, watching
 from cae_lessons.training import loss_of, need_tensorflow
 
 
-def activations(model: keras.Model, images: ArrayLike, layer: str) -> np.ndarray:
+def activations(model: keras.Model, images: ArrayLike | DataSet, layer: str) -> np.ndarray:
     """Return what one layer of a model gives for some images.
 
     Parameters
@@ -106,7 +107,7 @@ def receptive_field(
     return changed[1:].reshape(height, width)
 
 
-def pre_activations(model: keras.Model, images: ArrayLike, layer: str) -> np.ndarray:
+def pre_activations(model: keras.Model, images: ArrayLike | DataSet, layer: str) -> np.ndarray:
     """Return what a layer gives before its activation function.
 
     Parameters
@@ -147,7 +148,11 @@ def pre_activations(model: keras.Model, images: ArrayLike, layer: str) -> np.nda
 
 
 def watch(
-    model: keras.Model, images: ArrayLike, layer: str, records: list[dict], loss: str = "mse"
+    model: keras.Model,
+    images: ArrayLike | DataSet,
+    layer: str,
+    records: list[dict[str, Any]],
+    loss: str = "mse",
 ) -> Callable[[int], None]:
     """Return a function for `train(before_step=…)` that notes how a layer fares.
 
@@ -209,7 +214,7 @@ def watch(
     return look
 
 
-def dead_maps(model: keras.Model, images: ArrayLike, layer: str = "code") -> np.ndarray:
+def dead_maps(model: keras.Model, images: ArrayLike | DataSet, layer: str = "code") -> np.ndarray:
     """Tell which maps of a relu layer are dead: 0 everywhere, for every image.
 
     Parameters
