@@ -105,7 +105,7 @@ def test_windows_that_overhang_the_image(pool_size, tmp_path):
     model.export(str(tmp_path / "model"), verbose=False)
     content = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model")).convert()
     assert_same(run_onnx, str(tmp_path / "model.onnx"), model, x)
-    x[0, 0, 0] = np.inf  # tf2onnx makes products of choices, and so NaN of it
+    x[0, 0, 0] = np.inf  # not in ONNX: tf2onnx makes products of choices, and so NaN of it
     assert_same(run_tflite, content, model, x)
 
 

@@ -46,7 +46,7 @@ def unpool(pooled: Any, argmax: Any, windows: Windows, size: Any) -> Any:
             cells = _cells(_extend(upstream, windows, count), windows, count)
             return tf.add_n([_times(c, m) for c, m in zip(cells, masks, strict=True)])
 
-        zeros = tf.zeros_like(pooled)
+        zeros = tf.zeros(ops.shape(pooled), pooled.dtype)
         cells = [_choose(mask, pooled, zeros) for mask in masks]
         return _cut(_join(cells, windows), windows, size), gradient
 
@@ -63,8 +63,10 @@ def _running_maximum(x, windows):
     # As a distance from where the window begins.  Later places are farther: of all that were
     # higher when their turn came, the farthest is the last.
     begin = places(*begins, size[1], channels)
-    argmax = tf.zeros_like(pooled, "int32") + (places(*firsts, size[1], channels) - begin)
-    cells = _cells(_pad(x, margins, -np.inf), windows, count)
+    argmax = tf.broadcast_to(places(*firsts, size[1], channels) - begin, ops.shape(pooled))
+    # Margins as low as the lowest pixel are never higher.  (-inf would become NaN in ONNX, where
+    # tf2onnx makes products of choices.)
+    cells = _cells(_pad(x, margins, tf.reduce_min), windows, count)
     for (row, column), cell in list(zip(np.ndindex(windows.size), cells, strict=True))[1:]:
         higher = cell > pooled
         pooled = _choose(higher, cell, pooled)
@@ -82,17 +84,15 @@ def _cells(x, windows, count):
 
 
 def _choose(mask, x, other):
-    """Return `x` where the mask is true, else `other`, by an op at twice the pace of `tf.where`.
-
-    tf2onnx makes products of it: in ONNX, an infinity becomes NaN.
-    """
+    """Return `x` where the mask is true, else `other`, by an op twice as fast as `tf.where`."""
     return tf.raw_ops.Select(condition=mask, x=x, y=other)
 
 
-def _pad(x, margins, value=0.0):
+def _pad(x, margins, fill=None):
+    """Add margins, if there are any, of zeros or of what a function of the image gives."""
     if _known_to_equal([n for margin in margins for n in margin], [0] * 4):
         return x
-    return tf.pad(x, [(0, 0), *margins, (0, 0)], constant_values=value)
+    return tf.pad(x, [(0, 0), *margins, (0, 0)], constant_values=fill(x) if fill else 0)
 
 
 def _sum_back(upstream, argmax, windows, shape):
