@@ -7,7 +7,8 @@ import tensorflow as tf
 from benchmarks import nets
 from benchmarks.contenders import ours, stock
 from benchmarks.table import milliseconds, ratio, table
-from benchmarks.timing import in_turn, stopwatch
+from benchmarks.timing import compare, in_turn, stopwatch, take_turns
+from benchmarks.worker import Worker
 from cae_lessons import layers
 from cae_lessons.models import fold_unpooling
 
@@ -15,6 +16,27 @@ MAPS = (nets.BATCH_SIZE, 28, 28, 16)  # the first convolution's
 POOLED = (nets.BATCH_SIZE, 14, 14, 16)
 CALLS = 20
 STEPS = 25
+
+# Pooling and unpooling in all frameworks, each with one thread.
+SHAPES = [(60, 28, 28, 16), (60, 14, 14, 32), (8, 224, 224, 64)]
+POOL_SIZES = [2, 3, 4]
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "NPROC": "1",
+}
+WAYS = {
+    "tensorflow": ["ours", "op and scatter"],
+    "torch": ["ours", "contiguous", "channels last"],
+    "jax": ["ours", "blocks", "window reduction"],
+}
+RIVALS = {  # what is compared with ours on a backend
+    "tensorflow": ["tensorflow: op and scatter", "torch: contiguous", "torch: channels last"],
+    "torch": ["torch: contiguous", "torch: channels last"],
+    "jax": ["jax: blocks", "jax: window reduction"],
+}
 
 
 def measure(repeats=5):
@@ -28,7 +50,46 @@ def measure(repeats=5):
         "a step of the mirrored zero-fill net": folding("mirrored zero-fill"),
         "a step of the mirrored nearest net": folding("mirrored nearest"),
     }
-    return {name: in_turn(contenders, repeats) for name, contenders in groups.items()}
+    alone = {name: in_turn(contenders, repeats) for name, contenders in groups.items()}
+    return alone | pooling_in_all_frameworks(repeats)
+
+
+def pooling_in_all_frameworks(repeats):
+    """Return pooling and unpooling by the package and by the frameworks' own means, in one run."""
+    workers = {
+        backend: Worker("pooling", KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3", **ONE_THREAD)
+        for backend in WAYS
+    }
+    groups = {}
+    for shape in SHAPES:
+        for pool_size in POOL_SIZES:
+            seconds = pooling_turns(workers, shape, pool_size, repeats)
+            for backend, rivals in RIVALS.items():
+                found = {name: seconds[name] for name in [f"{backend}: ours", *rivals]}
+                size = "×".join(map(str, shape))
+                name = f"{size}, {pool_size} × {pool_size}, {backend}"
+                groups[name] = compare(found, f"{backend}: ours")
+    for worker in workers.values():
+        worker.close()
+    return groups
+
+
+def pooling_turns(workers, shape, pool_size, repeats):
+    """Return the seconds of each way in each framework, turn by turn."""
+    calls = max(1, 2 * 10**7 // np.prod(shape))
+
+    def watch(worker, way):
+        return lambda: worker.train((way, calls))[1] / calls
+
+    for worker in workers.values():
+        worker.start(shape, pool_size)
+    contenders = {
+        f"{backend}: {way}": watch(workers[backend], way)
+        for backend, ways in WAYS.items()
+        for way in ways
+    }
+    take_turns(contenders, 1)
+    return take_turns(contenders, repeats)
 
 
 def alternatives(functions, shape, weights=()):
