@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 JAX := .venv-jax
+TORCH := .venv-torch
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book pdf colab linkcheck test test-jax lint format execute study bench bench-guard serve lock clean help
+.PHONY: book pdf colab linkcheck test test-jax test-torch lint format execute study bench bench-guard serve lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -48,6 +49,14 @@ $(JAX)/.ready: $(READY) tests/requirements-jax.txt
 test-jax: $(JAX)/.ready  ## run the layers' tests on Keras' JAX backend too
 	KERAS_BACKEND=jax PYTHONPATH=$(JAX) $(BIN)/python -m pytest tests/test_layers.py
 
+$(TORCH)/.ready: $(READY) tests/requirements-torch.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(TORCH) -r tests/requirements-torch.txt
+	@touch $@
+
+test-torch: $(TORCH)/.ready  ## run the layers' tests on Keras' PyTorch backend too
+	KERAS_BACKEND=torch PYTHONPATH=$(TORCH) $(BIN)/python -m pytest tests/test_layers.py
+
 lint: $(READY)  ## check style, formatting and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,8 +89,8 @@ serve: book  ## show the book at http://localhost:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
-	uv pip compile --universal --upgrade --python-version 3.11 --extra book --extra study --extra test \
+	uv pip compile --universal --upgrade --python-version 3.11 --extra book --extra export --extra study --extra test \
 		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements.txt
 
 clean:  ## remove the rendered book and the virtual environment
-	rm -rf _build $(VENV) $(JAX) $(BENCH)
+	rm -rf _build $(VENV) $(JAX) $(TORCH) $(BENCH)

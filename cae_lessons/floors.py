@@ -232,7 +232,7 @@ def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
 
 
 @takes_images
-def cross_entropy(images: ArrayLike, lowest=0.0, highest=1.0) -> float:
+def cross_entropy(images: ArrayLike, lowest: float = 0.0, highest: float = 1.0) -> float:
     """Return the lowest binary cross-entropy of probabilities between two limits, in nats.
 
     For a pixel x the cross-entropy −x ln p − (1 − x) ln(1 − p) is least at p = x, where it is the

@@ -689,3 +689,57 @@ def test_run_files_of_before_are_read(tmp_path):
     content = {"step": [0], "loss": [0.1], "seconds": 1.0, "settings": {"steps": 1}}
     (tmp_path / "run.json").write_text(json.dumps({**content, "interrupted": False}))
     assert TrainingRun.load(tmp_path / "run.json").optimizer is None
+
+
+# Places that don't fit
+
+
+def argmax_net(size, **unpooling):
+    image = keras.Input((size, size, 1))
+    values, places = cae.layers.MaxPoolingWithArgmax2D()(layers.Conv2D(2, 3, padding="same")(image))
+    x = cae.layers.MaxUnpooling2D(**unpooling)([values, places])
+    return keras.Model(image, layers.Conv2D(1, 3, padding="same")(x))
+
+
+def test_odd_images_in_an_argmax_net_are_named_before_anything_is_compiled():
+    images = np.random.default_rng(0).random((40, 27, 27, 1)).astype("float32")
+    with pytest.raises(ValueError, match="output_size") as error:
+        quick(argmax_net(27), images)
+    for cause in ("not a multiple", "include_batch_in_index", "another size"):
+        assert cause in str(error.value)
+    quick(argmax_net(27, output_size=27), images)
+
+
+class CountingTheBatch(layers.Layer):
+    """TensorFlow's pooling, with the indices as some of its users ask for them."""
+
+    def call(self, x):
+        return tf.nn.max_pool_with_argmax(x, 2, 2, "SAME", include_batch_in_index=True)
+
+    def compute_output_spec(self, x):
+        shape = (x.shape[0], x.shape[1] // 2, x.shape[2] // 2, x.shape[3])
+        return keras.KerasTensor(shape, "float32"), keras.KerasTensor(shape, "int64")
+
+
+def test_indices_that_count_the_batch_are_named(images):
+    image = keras.Input((28, 28, 1))
+    values, places = CountingTheBatch()(image)
+    model = keras.Model(image, cae.layers.MaxUnpooling2D()([values, places]))
+    with pytest.raises(ValueError, match="include_batch_in_index"):
+        cae.diagnose(model, images)
+
+
+@pytest.mark.parametrize("subject", [0.1, "model"])
+def test_images_are_checked_once_on_the_way_through(images, monkeypatch, subject):
+    from cae_lessons import batches, diagnosis, mnist
+
+    calls, check = [], mnist.check_images
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return check(*arguments)
+
+    for module in (mnist, batches, diagnosis):
+        monkeypatch.setattr(module, "check_images", counted)
+    cae.diagnose(cae.unpooling_autoencoder("nearest") if subject == "model" else subject, images)
+    assert len(calls) == 1
