@@ -36,6 +36,7 @@ from cae_lessons.pooling.windows import (
     check_size,
     pair,
     same_margins,
+    shape_of,
     unpooled_size,
 )
 
@@ -299,7 +300,7 @@ class MaxUnpooling2D(_WindowLayer):
         self.compute_output_spec(inputs)
         pooled, argmax = (self._channels_last(x) for x in inputs)
         pooled, argmax = ops.cast(pooled, self.compute_dtype), ops.cast(argmax, "int32")
-        size = self.output_size or unpooled_size(ops.shape(pooled)[1:3], self.windows)
+        size = self.output_size or unpooled_size(shape_of(pooled)[1:3], self.windows)
         _check_places(argmax, self.windows, size)
         return self._own_layout(pooling.unpool(pooled, argmax, self.windows, size))
 
@@ -368,7 +369,7 @@ class ZeroFillUnpooling2D(_ImageLayer):
         """Unpool `x`."""
         self.compute_output_shape(x.shape)
         x = self._channels_last(ops.cast(x, self.compute_dtype))
-        _, height, width, channels = ops.shape(x)
+        _, height, width, channels = shape_of(x)
         rows, columns = self.pool_size
         # Zeros after each value's channels, then after each row: to spread and mask is slower.
         x = _append_zeros(ops.reshape(x, (-1, channels)), (columns - 1) * channels)
@@ -498,9 +499,9 @@ def _check_places(argmax, windows: Windows, size) -> None:
     noted = getattr(argmax, "_cae_lessons_places", None)
     if noted == (windows, tuple(size), _version(argmax)):
         return
-    inside = reference.in_own_window(argmax, windows, size)
+    inside: Any = ops.sum(ops.cast(reference.in_own_window(argmax, windows, size), "int32"))
     try:
-        found = operator.index(ops.sum(ops.cast(inside, "int32")))
+        found = operator.index(inside)
     except TypeError:  # compiled
         return
     count = math.prod(argmax.shape)

@@ -452,7 +452,7 @@ def _transposed_convolution(filters, activation, *, kernels, use_bias, name, str
     )
 
 
-def _kernel_initializers(initializer, seed) -> Iterator[Any]:
+def _kernel_initializers(initializer: Any, seed) -> Iterator[Any]:
     """Yield one initializer a layer: seeded alike, two layers would start with equal numbers."""
     if initializer is None:
         initializer = keras.initializers.TruncatedNormal(stddev=0.1)

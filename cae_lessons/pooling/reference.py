@@ -18,6 +18,7 @@ from cae_lessons.pooling.windows import (
     check_size,
     pair,
     places,
+    shape_of,
     steps,
     unpooled_size,
     within,
@@ -30,11 +31,12 @@ def pool(x, windows: Windows) -> tuple[Any, Any]:
     A window's first entry is replaced by each later one that is larger: as TensorFlow's op does
     it, and so with its ties (the first counts) and with its NaN (which counts only as the first).
     """
-    _, *size, channels = ops.shape(x)
+    _, *size, channels = shape_of(x)
     count = windows.count(size)
     (top, bottom), (left, right) = windows.overhang(size, count)
     padded = _repeat_edges(_repeat_edges(x, 1, top, bottom), 2, left, right)
-    pooled = argmax = None
+    pooled: Any = None
+    argmax: Any = None
     for row, column in np.ndindex(windows.size):
         cell = _every(_every(padded, 1, row, count[0], windows), 2, column, count[1], windows)
         place = places(
@@ -44,7 +46,7 @@ def pool(x, windows: Windows) -> tuple[Any, Any]:
             channels,
         )
         if pooled is None:
-            pooled, argmax = cell, ops.broadcast_to(place, ops.shape(cell))
+            pooled, argmax = cell, ops.broadcast_to(place, shape_of(cell))
         else:
             higher = ops.greater(cell, pooled)
             pooled, argmax = ops.where(higher, cell, pooled), ops.where(higher, place, argmax)
@@ -65,7 +67,7 @@ def unpool(pooled, argmax, windows: Windows, size):
 
 def in_own_window(argmax, windows: Windows, size):
     """Return for each index whether it points to its own channel of its own window."""
-    _, *count, channels = ops.shape(argmax)
+    _, *count, channels = shape_of(argmax)
     place = argmax // channels
     found = ops.equal(argmax - place * channels, np.arange(channels, dtype="int32"))
     row = place // size[1]
@@ -176,14 +178,14 @@ def argmax_mask(
            [False,  True, False, False]])
     """
     argmax = spread(ops.cast(argmax, "int32"), pool_size, size)
-    _, height, width, channels = ops.shape(argmax)
+    _, height, width, channels = shape_of(argmax)
     # The zeros beyond the last window can't match: 0 is the index of the very first pixel.
     return ops.equal(argmax, places(steps(height, 1), steps(width, 1), width, channels))
 
 
 def cut_or_extend(x, axis: int, size):
     """Bring an axis to the image's size: cut off SAME padding's margins, or add zeros."""
-    excess = ops.shape(x)[axis] - size
+    excess = shape_of(x)[axis] - size
     if isinstance(excess, int):
         before, missing = max(excess, 0) // 2, max(-excess, 0)
     else:
@@ -197,7 +199,7 @@ def cut_or_extend(x, axis: int, size):
 
 def _block_image_size(x, pool_size, size):
     """Return the size of images that blocks fill, checked as far as it is known."""
-    count = ops.shape(x)[1:3] if len(x.shape) == 4 else ()
+    count = shape_of(x)[1:3] if len(x.shape) == 4 else ()
     if len(count) != 2 or 0 in x.shape[1:]:
         raise ValueError(f"x must have shape (batch, h, w, channels), got {tuple(x.shape)}")
     windows = Windows(pool_size, pool_size, "same")
@@ -214,7 +216,7 @@ def _repeat_edges(x, axis: int, before, after):
     """Extend an axis by copies of its first and of its last entry, which can't win in a window."""
     if isinstance(before, int) and isinstance(after, int) and before == after == 0:
         return x
-    size = ops.shape(x)[axis]
+    size = shape_of(x)[axis]
     return ops.take(x, within(steps(size + before + after, 1, -before), size), axis=axis)
 
 
@@ -227,7 +229,7 @@ def _every(x, axis: int, start: int, count, windows: Windows):
 
 def _scatter(pooled, argmax, windows: Windows, size):
     """Send each value to its index, in images with one more place for what is dropped."""
-    batch, _, _, channels = ops.shape(pooled)
+    batch, _, _, channels = shape_of(pooled)
     pixels = size[0] * size[1] * channels
     index = ops.where(in_own_window(argmax, windows, size), argmax, pixels)
     image = ops.reshape(steps(batch, pixels + 1), (-1, 1, 1, 1))
@@ -241,6 +243,6 @@ def _scatter(pooled, argmax, windows: Windows, size):
 
 def _is_last(index, length):
     """Return for each index whether no later one is equal: such values are put, not added."""
-    order = ops.arange(ops.shape(index)[0], dtype="int32")
+    order = ops.arange(shape_of(index)[0], dtype="int32")
     owner = ops.scatter_update(ops.zeros((length,), "int32"), index[:, None], order)
     return ops.equal(ops.take(owner, index), order)

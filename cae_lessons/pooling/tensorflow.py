@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from cae_lessons.pooling import reference
-from cae_lessons.pooling.windows import Windows, places, steps, within
+from cae_lessons.pooling.windows import Windows, places, shape_of, steps, within
 
 
 def pool(x: Any, windows: Windows) -> tuple[Any, Any]:
@@ -25,7 +24,7 @@ def pool(x: Any, windows: Windows) -> tuple[Any, Any]:
         pooled, argmax = _running_maximum(x, windows)
 
         def gradient(upstream, _=None):
-            return _sum_back(upstream, argmax, windows, ops.shape(x))
+            return _sum_back(upstream, argmax, windows, shape_of(x))
 
         return (pooled, argmax), gradient
 
@@ -42,11 +41,11 @@ def unpool(pooled: Any, argmax: Any, windows: Windows, size: Any) -> Any:
         masks = _cell_masks(argmax, windows, size)
 
         def gradient(upstream):
-            count = ops.shape(argmax)[1:3]
+            count = shape_of(argmax)[1:3]
             cells = _cells(_extend(upstream, windows, count), windows, count)
             return tf.add_n([_times(c, m) for c, m in zip(cells, masks, strict=True)])
 
-        zeros = tf.zeros(ops.shape(pooled), pooled.dtype)
+        zeros = tf.zeros(shape_of(pooled), pooled.dtype)
         cells = [_choose(mask, pooled, zeros) for mask in masks]
         return _cut(_join(cells, windows), windows, size), gradient
 
@@ -54,7 +53,7 @@ def unpool(pooled: Any, argmax: Any, windows: Windows, size: Any) -> Any:
 
 
 def _running_maximum(x, windows):
-    _, *size, channels = ops.shape(x)
+    _, *size, channels = shape_of(x)
     count = windows.count(size)
     margins = windows.overhang(size, count)
     begins = [steps(count[i], windows.strides[i], -margins[i][0]) for i in (0, 1)]
@@ -63,7 +62,7 @@ def _running_maximum(x, windows):
     # As a distance from where the window begins.  Later places are farther: of all that were
     # higher when their turn came, the farthest is the last.
     begin = places(*begins, size[1], channels)
-    argmax = tf.broadcast_to(places(*firsts, size[1], channels) - begin, ops.shape(pooled))
+    argmax = tf.broadcast_to(places(*firsts, size[1], channels) - begin, shape_of(pooled))
     # Margins as low as the lowest pixel are never higher.  (-inf would become NaN in ONNX, where
     # tf2onnx makes products of choices.)
     cells = _cells(_pad(x, margins, tf.reduce_min), windows, count)
@@ -110,7 +109,7 @@ def _sum_back(upstream, argmax, windows, shape):
 
 def _cell_masks(argmax, windows, size):
     """Return for each place in a block whether the index is there."""
-    _, *count, channels = ops.shape(argmax)
+    _, *count, channels = shape_of(argmax)
     rows, columns = (
         steps(n, window, -before)
         for n, window, (before, _) in zip(
@@ -131,7 +130,7 @@ def _times(x, mask):
 
 def _join(cells, windows):
     """Return images from the entries of all blocks at each place: undo `_cells`."""
-    _, count, width, channels = ops.shape(cells[0])
+    _, count, width, channels = shape_of(cells[0])
     rows, columns = windows.size
     row = width * columns * channels
     strips = [
@@ -143,7 +142,7 @@ def _join(cells, windows):
 
 def _cut(x, windows, size):
     """Bring blocks to the image's size: cut off margins, and add zeros that no window covered."""
-    full = ops.shape(x)[1:3]
+    full = shape_of(x)[1:3]
     if _known_to_equal(full, size):
         return x
     count = [n // window for n, window in zip(full, windows.size, strict=True)]
@@ -159,7 +158,7 @@ def _missing(size, wanted):
 
 def _extend(x, windows, count):
     """Bring an image to the size of its blocks, with zeros in the margins: undo `_cut`."""
-    size = ops.shape(x)[1:3]
+    size = shape_of(x)[1:3]
     full = [n * window for n, window in zip(count, windows.size, strict=True)]
     if _known_to_equal(full, size):
         return x

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -10,7 +11,8 @@ from keras import ops
 PADDING = ("same", "valid")
 
 
-class Windows(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Windows:
     """The windows of a pooling: their size, their strides, and how they lie at the border."""
 
     size: tuple[int, int]
@@ -82,6 +84,12 @@ def same_margins(size: int, pool_size: int) -> tuple[int, int]:
     return before, after
 
 
+def shape_of(x) -> tuple[Any, ...]:
+    """Return a tensor's shape: a whole number where it is known, else a tensor."""
+    shape: Any = ops.shape(x)
+    return shape
+
+
 def _halves(excess) -> tuple:
     """Split the excess of windows over the image; without one there are no margins."""
     excess = max(excess, 0) if isinstance(excess, int) else ops.maximum(excess, 0)
@@ -118,7 +126,7 @@ def unpooled_size(count, windows: Windows) -> tuple:
 
 def check_size(count, windows: Windows, size, padding: tuple[str, ...]) -> None:
     """Raise unless images of that size pool to `count` windows by one of the paddings."""
-    counts = [windows._replace(padding=name).count(size) for name in padding]
+    counts = [dataclasses.replace(windows, padding=name).count(size) for name in padding]
     for axis in (0, 1):
         known = None not in (count[axis], size[axis])
         if known and count[axis] not in [found[axis] for found in counts]:
