@@ -371,10 +371,9 @@ class ZeroFillUnpooling2D(_ImageLayer):
         x = self._channels_last(ops.cast(x, self.compute_dtype))
         _, height, width, channels = shape_of(x)
         rows, columns = self.pool_size
-        # Zeros after each value's channels, then after each row: to spread and mask is slower.
-        x = _append_zeros(ops.reshape(x, (-1, channels)), (columns - 1) * channels)
-        row = width * columns * channels
-        x = _append_zeros(ops.reshape(x, (-1, row)), (rows - 1) * row)
+        # Zeros after each value's channels, and rows of zeros: to spread and mask is slower.
+        x = ops.reshape(x, (-1, 1, width, channels))
+        x = ops.pad(x, [(0, 0), (0, rows - 1), (0, 0), (0, (columns - 1) * channels)])
         return self._own_layout(ops.reshape(x, (-1, height * rows, width * columns, channels)))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -460,11 +459,6 @@ def from_tensorflow_indices(indices: Any, convention: str, size: Size) -> np.nda
     [[[[5, 7]], [[5, 7]]]]
     """
     return _convert(indices, "tensorflow", convention, size)
-
-
-def _append_zeros(x, count: int):
-    """Extend the last of two axes by zeros."""
-    return ops.pad(x, [(0, 0), (0, count)])
 
 
 def _differ(one: int | None, other: int | None) -> bool:

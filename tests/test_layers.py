@@ -653,13 +653,15 @@ def test_compiled_gradient_with_an_unknown_batch(xla):
 
 
 @can_compile
-def test_compiled_drops_a_value_whose_index_is_in_another_block():
-    argmax = np.int32([2, 4]).reshape(
-        1, 1, 2, 1
-    )  # Of a 2 × 4 image, and each in the other's block.
-    unpool = compiled(lambda v, a: MaxUnpooling2D()([v, a]), xla=False)
-    result = unpool(np.ones((1, 1, 2, 1), "float32"), argmax)
-    assert not ops.convert_to_numpy(result).any()
+@pytest.mark.parametrize("strides", [None, 1])
+def test_compiled_drops_a_value_whose_index_is_in_another_window(strides):
+    # Of a 2 × 4 image, and each outside of its value's window; 8 isn't even in the image.
+    shape, wrong = ((1, 1, 2, 1), [2, 4]) if strides is None else ((1, 2, 4, 1), [3, 8])
+    values, argmax = np.zeros(shape, "float32"), np.zeros(shape, "int32")
+    values[0, 0, :2, 0], argmax[0, 0, :2, 0] = 1, wrong
+    layer = MaxUnpooling2D(2, (2, 4), strides=strides)
+    result = compiled(lambda v, a: layer([v, a]), xla=False)(values, argmax)
+    assert not to_numpy(result).any()
 
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
