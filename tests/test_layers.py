@@ -380,6 +380,24 @@ def test_a_value_that_several_windows_chose_is_put_there_once():
     np.testing.assert_array_equal(total, x / 9)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="compares with PyTorch")
+@pytest.mark.parametrize(("pool_size", "strides"), [(2, 2), (3, 2), (3, 3), (3, 1), ((2, 3), 3)])
+def test_any_windows_equal_pytorchs_own(pool_size, strides):
+    import torch
+
+    x = images("tied", 8, 9)
+    planes = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
+    pool = torch.nn.functional.max_pool2d
+    expected, places = pool(planes, pool_size, strides, return_indices=True)
+    pooled, argmax = arrays(MaxPoolingWithArgmax2D(pool_size, strides, "valid")(x))
+    np.testing.assert_array_equal(np.moveaxis(pooled, -1, 1), expected)
+    np.testing.assert_array_equal(from_tensorflow_indices(argmax, "pytorch", (8, 9)), places)
+    unpool = torch.nn.functional.max_unpool2d
+    expected = unpool(expected, places, pool_size, strides, output_size=(8, 9))
+    unpooled = to_numpy(pool_and_unpool(x, pool_size, strides, "valid"))
+    np.testing.assert_array_equal(np.moveaxis(unpooled, -1, 1), expected)
+
+
 def test_onnx_published_cases():
     # Of its operators MaxUnpool and MaxPool: without and with an output shape, with indices that
     # count along columns, and with windows that overlap.
