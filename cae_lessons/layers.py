@@ -22,7 +22,7 @@ import contextlib
 import importlib
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -58,10 +58,13 @@ Shape = tuple[int | None, ...]
 DATA_FORMAT = ("channels_last", "channels_first")
 FASTER = ("tensorflow", "jax", "torch")  # backends with something faster than the reference
 
-_backend = keras.backend.backend()
-pooling: Any = importlib.import_module(
-    f"cae_lessons.pooling.{_backend if _backend in FASTER else 'reference'}"
-)
+if TYPE_CHECKING:  # all have the same functions
+    from cae_lessons.pooling import tensorflow as pooling
+else:
+    _backend = keras.backend.backend()
+    pooling = importlib.import_module(
+        f"cae_lessons.pooling.{_backend if _backend in FASTER else 'reference'}"
+    )
 
 
 class _ImageLayer(keras.layers.Layer):

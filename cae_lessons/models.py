@@ -269,13 +269,16 @@ def gives_logits(model: keras.Model) -> bool:
     """Whether a model's output is logits, that is, whether the layer it comes from is so named.
 
     Where the last layer is a model itself, its own last layer counts.  A subclassed model doesn't
-    say what its output comes from: the last of its layers counts there.
+    say what its output comes from: the last of its layers counts there.  A model that was compiled
+    with a loss of logits, `BinaryCrossentropy(from_logits=True)`, gives logits whatever the name.
 
     Examples
     --------
     >>> gives_logits(strided_autoencoder(output="logits"))
     True
     """
+    if getattr(getattr(model, "loss", None), "from_logits", False):
+        return True
     outputs = getattr(model, "outputs", None)
     made_by = [outputs[0]._keras_history.operation] if outputs else model.layers[-1:]
     last = made_by[0] if made_by else None

@@ -743,3 +743,14 @@ def test_images_are_checked_once_on_the_way_through(images, monkeypatch, subject
         monkeypatch.setattr(module, "check_images", counted)
     cae.diagnose(cae.unpooling_autoencoder("nearest") if subject == "model" else subject, images)
     assert len(calls) == 1
+
+
+def test_a_loss_of_logits_says_that_the_output_is_logits(images):
+    model = nested(encoder({}), decoder("linear"))
+    logits = model(images[:20]).numpy()
+    np.testing.assert_array_equal(cae.reconstruct(model, images[:20]), logits)
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    np.testing.assert_allclose(
+        cae.reconstruct(model, images[:20]), 1 / (1 + np.exp(-logits)), rtol=1e-5
+    )
+    assert cae.diagnose(model, images).output_activation == "logits"
