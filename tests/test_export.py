@@ -92,7 +92,7 @@ def test_onnx(net, images, tmp_path):
 
 @needs_onnx
 @pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")
-@pytest.mark.parametrize("pool_size", [2, 3])
+@pytest.mark.parametrize("pool_size", [2, 3, 6, (5, 8)])
 def test_windows_that_overhang_the_image(pool_size, tmp_path):
     import tensorflow as tf
 

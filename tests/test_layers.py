@@ -29,7 +29,7 @@ BACKEND = keras.backend.backend()
 needs_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="compares with TensorFlow")
 can_compile = pytest.mark.skipif(BACKEND == "torch", reason="torch.compile needs a C++ compiler")
 
-POOL_SIZES = [1, 2, 3, (2, 3), (3, 1), (4, 5)]
+POOL_SIZES = [1, 2, 3, (2, 3), (3, 1), (4, 5), 7]
 IMAGE_SIZES = [(6, 6), (7, 7), (8, 5), (4, 9), (1, 2)]
 
 
@@ -283,7 +283,7 @@ def test_nan_counts_only_where_a_window_begins(window, value, place):
 
 
 @pytest.mark.parametrize("size", [(6, 6), (7, 8), (1, 2)])
-@pytest.mark.parametrize("pool_size", [(2, 2), (3, 3), (4, 3)])
+@pytest.mark.parametrize("pool_size", [(2, 2), (3, 3), (4, 3), (7, 6)])
 def test_the_backends_functions_equal_the_reference(pool_size, size):
     blocks = Windows(pool_size, pool_size, "same")
     x = ops.convert_to_tensor(images("tied", *size))

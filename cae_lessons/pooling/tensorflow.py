@@ -15,6 +15,9 @@ import tensorflow as tf
 from cae_lessons.pooling import reference
 from cae_lessons.pooling.windows import Windows, places, shape_of, steps, within
 
+# Measured: in blocks of more places, in small and in large maps, values are sent faster.
+MOST_PLACES, MOST_PLACES_OF_LARGE_MAPS, LARGE_MAPS = 36, 100, 2**17
+
 
 def pool(x: Any, windows: Windows) -> tuple[Any, Any]:
     """Return the maximum of each window, and where it was, as `reference.pool` does."""
@@ -35,21 +38,44 @@ def unpool(pooled: Any, argmax: Any, windows: Windows, size: Any) -> Any:
     """Return images with each value where its index says, as `reference.unpool` does."""
     if not windows.are_blocks:
         return reference.unpool(pooled, argmax, windows, size)
+    fill = _fill_place_by_place if _go_place_by_place(argmax, windows) else _send
+    return tf.custom_gradient(lambda pooled: fill(pooled, argmax, windows, size))(pooled)
 
-    @tf.custom_gradient
-    def differentiable(pooled):
-        masks = _cell_masks(argmax, windows, size)
 
-        def gradient(upstream):
-            count = shape_of(argmax)[1:3]
-            cells = _cells(_extend(upstream, windows, count), windows, count)
-            return tf.add_n([_times(c, m) for c, m in zip(cells, masks, strict=True)])
+def _fill_place_by_place(pooled, argmax, windows, size):
+    masks = _cell_masks(argmax, windows, size)
 
-        zeros = tf.zeros(shape_of(pooled), pooled.dtype)
-        cells = [_choose(mask, pooled, zeros) for mask in masks]
-        return _cut(_join(cells, windows), windows, size), gradient
+    def gradient(upstream):
+        count = shape_of(argmax)[1:3]
+        cells = _cells(_extend(upstream, windows, count), windows, count)
+        return tf.add_n([_times(c, m) for c, m in zip(cells, masks, strict=True)])
 
-    return differentiable(pooled)
+    zeros = tf.zeros(shape_of(pooled), pooled.dtype)
+    cells = [_choose(mask, pooled, zeros) for mask in masks]
+    return _cut(_join(cells, windows), windows, size), gradient
+
+
+def _send(pooled, argmax, windows, size):
+    batch, _, _, channels = shape_of(pooled)
+    inside = reference.in_own_window(argmax, windows, size)
+    index = tf.where(inside, argmax, 0)  # a dropped value adds 0 there
+
+    def gradient(upstream):
+        flat = tf.reshape(upstream, (batch, size[0] * size[1] * channels))
+        found = tf.gather(flat, tf.reshape(index, (batch, -1)), batch_dims=1)
+        return _times(tf.reshape(found, shape_of(pooled)), inside)
+
+    values = _choose(inside, pooled, tf.zeros(shape_of(pooled), pooled.dtype))
+    return _add_up(values, index, (batch, *size, channels)), gradient
+
+
+def _go_place_by_place(argmax, windows) -> bool:
+    """Whether to fill one place of all blocks after the other: fast while there are few places."""
+    if not windows.are_blocks:
+        return False
+    places = windows.size[0] * windows.size[1]
+    entries = (argmax.shape[1:].num_elements() or 0) * places
+    return places <= (MOST_PLACES_OF_LARGE_MAPS if entries > LARGE_MAPS else MOST_PLACES)
 
 
 def _running_maximum(x, windows):
@@ -96,15 +122,19 @@ def _pad(x, margins, fill=None):
 
 def _sum_back(upstream, argmax, windows, shape):
     """Return images of a shape with each value added where its index says."""
-    batch, *size, channels = shape
-    if windows.are_blocks:
+    size = shape[1:3]
+    if _go_place_by_place(argmax, windows):
         masks = _cell_masks(argmax, windows, size)
         return _cut(_join([_times(upstream, mask) for mask in masks], windows), windows, size)
-    pixels = size[0] * size[1] * channels
+    return _add_up(upstream, argmax, shape)
+
+
+def _add_up(values, argmax, shape):
+    batch, height, width, channels = shape
+    pixels = height * width * channels
     image = tf.reshape(steps(batch, pixels), (-1, 1, 1, 1))
     index = tf.reshape(argmax + image, (-1, 1))
-    flat = tf.scatter_nd(index, tf.reshape(upstream, (-1,)), (batch * pixels,))
-    return tf.reshape(flat, shape)
+    return tf.reshape(tf.scatter_nd(index, tf.reshape(values, (-1,)), (batch * pixels,)), shape)
 
 
 def _cell_masks(argmax, windows, size):
