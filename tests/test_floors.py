@@ -564,9 +564,7 @@ def test_other_floors_of_no_images(floor, images, message):
 @unpooling_floors
 @pytest.mark.parametrize("pool_size", [0, -2, 1.5, "2", True, None, (2,), (2, 0), (2, 2, 2)])
 def test_pool_size_must_be_positive_and_whole(floor, pool_size):
-    with pytest.raises(
-        ValueError, match=r"pool_size must be a positive whole number or a pair"
-    ):
+    with pytest.raises(ValueError, match=r"pool_size must be a positive whole number or a pair"):
         floor(SMALL, pool_size)
 
 

@@ -263,7 +263,8 @@ def penalised(strength):
         [
             keras.Input((28, 28, 1)),
             layers.Conv2D(
-                4, 3, padding="same", activation="relu", kernel_initializer=keras.initializers.HeNormal(1), name="code",
+                4, 3, padding="same", activation="relu", name="code",
+                kernel_initializer=keras.initializers.HeNormal(1),
                 activity_regularizer=keras.regularizers.L1(strength),
                 kernel_regularizer=keras.regularizers.L2(strength),
             ),
