@@ -4,6 +4,8 @@ import struct
 
 import numpy as np
 
+HANGING = 20 * 60  # seconds after which a test doesn't wait any longer; load alone never takes that
+
 
 def idx_bytes(array):
     """Encode a uint8 array as an IDX file."""

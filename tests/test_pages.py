@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from reference import HANGING
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [path for path in sorted((ROOT / "book").iterdir()) if path.suffix in (".md", ".ipynb")]
@@ -79,6 +80,7 @@ def visit(browser, address):
 
     def open_page(path):
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+        page.set_default_timeout(1000 * HANGING)
         page.complaints = []
         page.loaded = set()
         page.on("console", lambda message: _note_console(page, message))

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from reference import HANGING
 
 import cae_lessons as cae
 from cae_lessons import study
@@ -39,10 +40,6 @@ def without_times(records):
     }
 
 
-# Against hanging for ever only: the tests wait for what they wait for, however slow the machine.
-LIMIT = 1200
-
-
 def start(path, **options):
     options = {**SMALL, **options, "out": path}
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
@@ -61,7 +58,7 @@ def start(path, **options):
 def wait_for_records(process, path, count):
     """Wait until a study has recorded so many runs; that it ends before is a failure."""
     start = time.monotonic()
-    while time.monotonic() - start < LIMIT:
+    while time.monotonic() - start < HANGING:
         ended = process.poll() is not None
         if path.exists() and len(path.read_text().splitlines()) >= count:
             return
@@ -69,7 +66,7 @@ def wait_for_records(process, path, count):
             pytest.fail(f"the study ended without {count} records: {process.stdout.read()}")
         time.sleep(0.05)
     process.kill()
-    pytest.fail(f"no {count} records within {LIMIT} seconds")
+    pytest.fail(f"no {count} records within {HANGING} seconds")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +76,7 @@ def interrupted(tmp_path_factory):
     process = start(path, seeds=20)
     wait_for_records(process, path, 1)
     os.killpg(process.pid, signal.SIGINT)  # to the workers too, as a terminal does
-    output, _ = process.communicate(timeout=LIMIT)
+    output, _ = process.communicate(timeout=HANGING)
     return process.returncode, output, path
 
 
@@ -122,7 +119,7 @@ def test_killed_study_and_killed_worker_lose_nothing(tmp_path, cluster, interrup
     wait_for_records(second, path, len(kept) + 1)
     (worker,) = cluster.workers.values()
     os.kill(worker.pid, signal.SIGKILL)
-    output, _ = second.communicate(timeout=LIMIT)
+    output, _ = second.communicate(timeout=HANGING)
     assert second.returncode == 0, output
     records, damaged = study.read_records(path)
     assert not damaged

@@ -344,7 +344,7 @@ def test_ctrl_c_in_a_process():
     ) as process:
         assert process.stdout.readline() == "training\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=reference.HANGING)
     assert process.returncode == 0, err
     match = re.search(r"([\d,]+) of 50,000 steps", out + err)
     steps = int(match[1].replace(",", ""))
@@ -531,7 +531,7 @@ class Recorder(NotebookClient):
 def test_bar_in_a_notebook_takes_itself_back(monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)  # set where the book's notebooks are tests
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    client = Recorder(notebook, timeout=120, kernel_name="python3")
+    client = Recorder(notebook, timeout=reference.HANGING, kernel_name="python3")
     client.shown = []
     client.execute()
     assert any("60/60" in text and "loss=" in text for index, text in client.shown if index == 1)

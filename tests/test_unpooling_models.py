@@ -400,7 +400,9 @@ def test_argmax_net_loads_in_another_process(tmp_path):
         "model = keras.saving.load_model('model.keras')\n"
         "numpy.save('pictures.npy', cae.reconstruct(model, numpy.load('images.npy')))\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, timeout=reference.HANGING
+    )
     pictures = np.load(tmp_path / "pictures.npy")
     np.testing.assert_allclose(pictures, cae.reconstruct(model, images), rtol=1e-6)
 
