@@ -353,6 +353,7 @@ class _FoldedConvolution(keras.layers.Layer):
     def __init__(self, convolution, pool_size, filled, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.convolution = convolution
+        self.activation = convolution.activation
         self.pool_size = tuple(pool_size)
         self.filled = filled
 
@@ -388,7 +389,7 @@ class _FoldedConvolution(keras.layers.Layer):
         x = ops.conv_transpose(x, kernel, self.pool_size, "same", data_format="channels_last")
         if self.convolution.use_bias:
             x = x + ops.cast(self.convolution.bias, self.compute_dtype)
-        return self.convolution.activation(x)
+        return self.activation(x)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the maps."""

@@ -217,9 +217,9 @@ def activation(call: Call) -> str | None:
     'relu'
     """
     layer = call.layer
-    if layer is None or _is_container(layer):
-        return None
     function = getattr(layer, "activation", None)
+    if layer is None or (function is None and _is_container(layer)):
+        return None
     if function is None and getattr(layer, "weights", ()):
         return "linear" if _is_keras_own(layer) or hasattr(layer, "activation") else None
     if function is None:

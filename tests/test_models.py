@@ -155,11 +155,11 @@ def test_output_is_the_last_activation(output, activation, name):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"hidden": "tanh"}, "hidden='tanh'.*'relu', 'sigmoid'"),
-        ({"hidden": "linear"}, "hidden='linear'.*'relu', 'sigmoid'"),
-        ({"hidden": None}, "hidden=None.*'relu', 'sigmoid'"),
-        ({"output": "softmax"}, "output='softmax'.*'relu', 'sigmoid', 'linear', 'logits'"),
-        ({"output": ["relu"]}, "output=.*'relu', 'sigmoid', 'linear', 'logits'"),
+        ({"hidden": "tanh"}, "hidden must be one of 'relu', 'leaky_relu', 'sigmoid'"),
+        ({"hidden": "linear"}, "hidden must be one of 'relu', 'leaky_relu', 'sigmoid'"),
+        ({"hidden": None}, "hidden must be one of 'relu', 'leaky_relu', 'sigmoid'"),
+        ({"output": "softmax"}, r"output must be one of 'relu', 'leaky_relu', .*'logits'"),
+        ({"output": ["relu"]}, r"output must be one of 'relu', 'leaky_relu', .*'logits'"),
     ],
 )
 def test_other_options_name_the_allowed_ones(option, message):

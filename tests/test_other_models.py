@@ -755,3 +755,17 @@ def test_a_loss_of_logits_says_that_the_output_is_logits(images):
         cae.reconstruct(model, images[:20]), 1 / (1 + np.exp(-logits)), rtol=1e-5
     )
     assert cae.diagnose(model, images).output_activation == "logits"
+
+
+def test_a_folded_model_is_diagnosed_like_the_one_it_comes_from(images):
+    model = cae.unpooling_autoencoder(
+        "zero-fill", decoder_order="unpool-deconv", hidden="relu", output="sigmoid"
+    )
+    folded = cae.models.fold_unpooling(model)
+    one, other = cae.diagnose(model, images), cae.diagnose(folded, images)
+    assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    assert one.verdict == other.verdict
+    assert one.output_activation == other.output_activation == "sigmoid"
+    hidden = "transposed_convolution_1"
+    assert one.dead_maps[hidden].tolist() == other.dead_maps[hidden].tolist()
+    assert other.remarks == ()

@@ -258,6 +258,7 @@ def test_defaults_are_the_articles():
         "hidden": "sigmoid",
         "output": "sigmoid",
         "decoder_bias": False,
+        "output_bias": None,
         "kernel_initializer": None,
         "seed": 0,
     }
@@ -338,16 +339,19 @@ def test_all_options_build_and_give_outputs_in_their_range(unpooling, order, out
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"unpooling": "bilinear"}, r"unpooling='bilinear'.*'zero-fill', 'nearest', 'argmax'"),
-        ({"unpooling": "zero_fill"}, r"unpooling='zero_fill'.*'zero-fill', 'nearest', 'argmax'"),
-        ({"unpooling": None}, r"unpooling=None.*'zero-fill', 'nearest', 'argmax'"),
-        ({"unpooling": ["argmax"]}, r"unpooling=\['argmax'\].*'zero-fill', 'nearest', 'argmax'"),
-        ({"decoder_order": "mirror"}, "decoder_order='mirror'.*'deconv-unpool', 'unpool-deconv'"),
-        ({"decoder_order": None}, "decoder_order=None.*'deconv-unpool', 'unpool-deconv'"),
-        ({"hidden": "tanh"}, "hidden='tanh'.*'relu', 'sigmoid'"),
-        ({"hidden": "linear"}, "hidden='linear'.*'relu', 'sigmoid'"),
-        ({"output": "softmax"}, "output='softmax'.*'relu', 'sigmoid', 'linear', 'logits'"),
-        ({"output": 1}, "output=1.*'relu', 'sigmoid', 'linear', 'logits'"),
+        ({"unpooling": "bilinear"}, "unpooling must be one of 'zero-fill', 'nearest', 'argmax'"),
+        ({"unpooling": "zero_fill"}, "unpooling must be one of 'zero-fill', 'nearest', 'argmax'"),
+        ({"unpooling": None}, "unpooling must be one of 'zero-fill', 'nearest', 'argmax'"),
+        ({"unpooling": ["argmax"]}, "unpooling must be one of 'zero-fill', 'nearest', 'argmax'"),
+        (
+            {"decoder_order": "mirror"},
+            "decoder_order must be one of 'deconv-unpool', 'unpool-deconv'",
+        ),
+        ({"decoder_order": None}, "decoder_order must be one of 'deconv-unpool', 'unpool-deconv'"),
+        ({"hidden": "tanh"}, "hidden must be one of 'relu', 'leaky_relu', 'sigmoid'"),
+        ({"hidden": "linear"}, "hidden must be one of 'relu', 'leaky_relu', 'sigmoid'"),
+        ({"output": "softmax"}, r"output must be one of 'relu', 'leaky_relu', .*'logits'"),
+        ({"output": 1}, r"output must be one of 'relu', 'leaky_relu', .*'logits'"),
     ],
 )
 def test_other_options_name_the_allowed_ones(option, message):

@@ -163,7 +163,7 @@ def drawable(last: object, shape: tuple[int, int]) -> np.ndarray:
     >>> int(drawable(ZeroFillUnpooling2D(), (4, 4)).sum())
     4
     """
-    if isinstance(last, ZeroFillUnpooling2D):
+    if isinstance(last, ZeroFillUnpooling2D) and last.data_format == "channels_last":
         return corner_mask(shape, last.pool_size)
     return np.ones((*shape, 1), bool)
 
@@ -212,8 +212,10 @@ def _enlarges(layer):
     """Return by how much a decoder's layer enlarges its maps; None for other layers."""
     if isinstance(layer, keras.layers.Conv2DTranspose):
         return layer.strides
-    if isinstance(layer, (ZeroFillUnpooling2D, MaxUnpooling2D)):
+    if isinstance(layer, ZeroFillUnpooling2D):
         return layer.pool_size
+    if isinstance(layer, MaxUnpooling2D):
+        return layer.strides
     return layer.size if isinstance(layer, keras.layers.UpSampling2D) else None
 
 

@@ -15,10 +15,10 @@ SAME_PICTURE = 1e-3  # the pictures' variance over that of the images
 ALIKE = 0.02  # the root mean squared difference of two pictures that look the same
 HARDLY = 0.95  # of the loss that black pixels would have
 APART = 0.2  # relative difference of two losses that aren't the same any more
-LAST_LAYERS = {
-    ZeroFillUnpooling2D: ("zero-fill unpooling", floors.zero_fill.unchecked),
-    MaxUnpooling2D: ("argmax unpooling", floors.argmax.unchecked),
-    keras.layers.UpSampling2D: ("nearest-neighbour resize", floors.nearest.unchecked),
+FLOORS = {  # of layers without weights that may come last
+    ZeroFillUnpooling2D: floors.zero_fill.unchecked,
+    MaxUnpooling2D: floors.argmax.unchecked,
+    keras.layers.UpSampling2D: floors.nearest.unchecked,
 }
 
 
@@ -98,7 +98,7 @@ class ModelDiagnosis:
             lines.append(f"the training loss gains nothing since step {self.since:,}")
         if not np.isnan(self.variation):
             lines.append(f"pictures vary {self.variation:.2%} as much as the images")
-        if self.dead_phases is not None:
+        if self.dead_phases is not None and self.verdict != "untrained":
             lines.append(f"dead output phases: {self.dead_phases.sum()} of {self.dead_phases.size}")
         for layer, dead in self.dead_maps.items():
             units = self.dead_units[layer]
@@ -325,8 +325,8 @@ def _restrict(picture, last):
     """Return the nearest picture that a last layer without weights can draw."""
     if isinstance(last, ZeroFillUnpooling2D):
         return picture * drawable(last, picture.shape[:2])
-    size = getattr(last, "size", None) or getattr(last, "pool_size", None)
-    if _kind(last) is None or any(n % step for n, step in zip(picture.shape, size, strict=False)):
+    size = _block_size(last)
+    if _floor_of(last) is None or picture.shape[0] % size[0] or picture.shape[1] % size[1]:
         return picture
     height, width, channels = picture.shape
     blocks = picture.reshape(height // size[0], size[0], width // size[1], size[1], channels)
@@ -337,17 +337,22 @@ def _restrict(picture, last):
     return best.reshape(picture.shape)
 
 
-def _kind(last):
-    """Return the name and the floor of a last layer that restricts the picture, else None."""
-    if isinstance(last, keras.layers.UpSampling2D) and last.interpolation != "nearest":
+def _block_size(last):
+    return getattr(last, "size", None) or getattr(last, "pool_size", None)
+
+
+def _floor_of(last):
+    """Return the floor function of a last layer that restricts the picture, else None."""
+    smooth = getattr(last, "interpolation", "nearest") != "nearest"
+    overlapping = isinstance(last, MaxUnpooling2D) and not last.windows.are_blocks
+    if smooth or overlapping or getattr(last, "data_format", None) != "channels_last":
         return None
-    return next((found for kind, found in LAST_LAYERS.items() if isinstance(last, kind)), None)
+    return next((floor for kind, floor in FLOORS.items() if isinstance(last, kind)), None)
 
 
 def _floor(last, targets):
-    if _kind(last) is None:
-        return 0.0
-    return _kind(last)[1](targets, getattr(last, "size", None) or last.pool_size)
+    floor = _floor_of(last)
+    return 0.0 if floor is None else floor(targets, _block_size(last))
 
 
 def _by_phase(errors, period):
