@@ -46,16 +46,16 @@ $(JAX)/.ready: $(READY) tests/requirements-jax.txt
 		--target $(JAX) -r tests/requirements-jax.txt
 	@touch $@
 
-test-jax: $(JAX)/.ready  ## run the layers' tests on Keras' JAX backend too
-	KERAS_BACKEND=jax PYTHONPATH=$(JAX) $(BIN)/python -m pytest tests/test_layers.py
+test-jax: $(JAX)/.ready  ## run the tests of what needs no TensorFlow on Keras' JAX backend
+	KERAS_BACKEND=jax PYTHONPATH=$(JAX) $(BIN)/python -m pytest tests/test_layers.py tests/test_backends.py
 
 $(TORCH)/.ready: $(READY) tests/requirements-torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
 		--target $(TORCH) -r tests/requirements-torch.txt
 	@touch $@
 
-test-torch: $(TORCH)/.ready  ## run the layers' tests on Keras' PyTorch backend too
-	KERAS_BACKEND=torch PYTHONPATH=$(TORCH) $(BIN)/python -m pytest tests/test_layers.py
+test-torch: $(TORCH)/.ready  ## run the tests of what needs no TensorFlow on Keras' PyTorch backend
+	KERAS_BACKEND=torch PYTHONPATH=$(TORCH) $(BIN)/python -m pytest tests/test_layers.py tests/test_backends.py
 
 lint: $(READY)  ## check style, formatting and spelling
 	$(BIN)/ruff check .

@@ -50,12 +50,12 @@ class LayerEvidence:
 
     def add(self, y: Any) -> None:
         """Take in the outputs for one batch."""
-        y = ops.cast(y, "float32")
-        self.alive |= ops.convert_to_numpy(ops.any(y > 0, axis=0))
-        self.lowest = min(self.lowest, float(ops.min(y)))
-        self.count += math.prod(y.shape)
+        y = ops.convert_to_numpy(ops.cast(y, "float32"))
+        self.alive |= (y > 0).any(axis=0)
+        self.lowest = min(self.lowest, float(y.min()))
+        self.count += y.size
         if self.activation in STEEPEST:
-            self.flat += float(ops.sum(ops.cast(is_flat(y, self.activation), "float32")))
+            self.flat += int(is_flat(y, self.activation).sum())
 
 
 @dataclass
