@@ -47,12 +47,12 @@ def checked_pairs(
 
 
 def input_shape(model: Any) -> tuple[int | None, ...] | None:
-    """Return the (height, width, channels) that a model expects; None where it takes any.
+    """Return the shape of the images that a model expects; None where it takes any.
 
     Raises
     ------
     ValueError
-        The model has several inputs, or takes vectors.
+        The model has several inputs.
 
     Examples
     --------
@@ -68,14 +68,7 @@ def input_shape(model: Any) -> tuple[int | None, ...] | None:
         return None
     if len(inputs) > 1:
         raise ValueError(f"{model.name} has {len(inputs)} inputs, an autoencoder must have one")
-    shape = tuple(inputs[0].shape[1:])
-    if len(shape) == 1:
-        raise ValueError(
-            f"{model.name} takes vectors of {shape[0]} numbers, but must take images: wrap it as "
-            "keras.Sequential([keras.Input((height, width, channels)), keras.layers.Flatten(), "
-            "model, keras.layers.Reshape((height, width, channels))])"
-        )
-    return shape
+    return tuple(inputs[0].shape[1:])
 
 
 def in_parts(count: int, size: int = 500) -> Iterator[slice]:
@@ -203,7 +196,7 @@ def _check_targets(targets, images):
     except ValueError as error:
         raise ValueError(str(error).replace("images", "targets")) from None
     if len(targets) != len(images):
-        raise ValueError(f"{len(targets):,} targets for {len(images):,} images: must be as many")
+        raise ValueError(f"{len(targets):,} targets for {len(images):,} images: each needs one")
     return targets
 
 

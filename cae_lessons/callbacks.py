@@ -13,8 +13,14 @@ from cae_lessons.diagnosis.evidence import gather
 from cae_lessons.diagnosis.findings import find
 
 # What the book's study measured on the nets of its chapters, at the article's settings.
-SIGMOID = "end in logits and train with cross-entropy, or lower the learning rate to a third"
-RELU = "leave the output linear, or lower the learning rate and the spread of the first weights"
+SIGMOID = (
+    "try a last layer without activation and BinaryCrossentropy(from_logits=True), or a third of "
+    "the learning rate"
+)
+RELU = (
+    "try a linear output, or a smaller learning rate together with a smaller spread of the initial "
+    "weights"
+)
 REMEDIES = {"sigmoid": SIGMOID, "relu": RELU}
 SURE = 3  # looks in a row, where a layer lets no gradient pass
 SURE_WITHOUT_CAUSE = 10  # where none does: healthy nets, too, draw one picture for a while at first
@@ -26,11 +32,13 @@ class Diagnosis(keras.callbacks.Callback):
 
     It speaks once for each kind of trouble, as soon as it is sure: of one picture for all images
     or of dead output phases, when three looks in a row show it and some layer is saturated or
-    dead, or ten looks without that; at once, where the loss isn't a number any more.
+    dead, or ten looks without that; at once, where the loss isn't a number any more.  It takes
+    nothing back: a saturated net may wake after hundreds of steps, so with `stop=True` it may end
+    a training that would have got off.
 
     Parameters
     ----------
-    images : array_like
+    images : array_like or tf.data.Dataset
         Floats in [0, 1], shape (n, height, width, channels): what to look at.  Of more than 250
         the first 250 are taken.
     targets : array_like, optional
@@ -136,7 +144,7 @@ def _causes(found):
     """Name the layers that let hardly any gradient pass."""
     if found is None:
         return
-    if found.output_activation == "sigmoid" and found.picture in ("all black", "all white"):
+    if found.output_activation == "sigmoid" and found.saturated["picture"] > 0.01:
         yield f"{found.output_layer} saturated"
     for path, share in found.saturated.items():
         if share > 0.9:
@@ -149,4 +157,4 @@ def _causes(found):
 
 
 def _remedy(found):
-    return REMEDIES.get(found and found.output_activation, "lower the learning rate")
+    return REMEDIES.get(found and found.output_activation, "try a smaller learning rate")

@@ -224,7 +224,7 @@ def activation(call: Call) -> str | None:
         return "linear" if _is_keras_own(layer) or hasattr(layer, "activation") else None
     if function is None:
         if len(call.inputs) != 1 or tuple(call.inputs[0].shape) != tuple(call.output.shape):
-            return "linear"  # it moves or joins values
+            return "linear" if _only_moves_values(layer) else None
         function = layer.call
     return _probe(function, call)
 
@@ -312,6 +312,12 @@ def _is_container(layer):
 
 def _is_keras_own(layer):
     return type(layer).__module__.split(".")[0] == "keras"
+
+
+def _only_moves_values(layer):
+    """Whether a layer without weights moves or joins values, and computes no others."""
+    package = type(layer).__module__.split(".")[0]
+    return package in ("keras", "cae_lessons") and not isinstance(layer, keras.layers.Lambda)
 
 
 def _is_among(tensor, known):

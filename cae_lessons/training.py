@@ -76,7 +76,8 @@ def train(
     images : array_like or tf.data.Dataset
         Floats in [0, 1], shape (n, height, width, channels), as the model expects them.  A data
         set yields images, or pairs of images and targets, one by one or in batches; it keeps its
-        own order and its own batches, and starts again when it ends.
+        own order and its own batches, and starts again when it ends.  Of a data set only the first
+        batch is checked.
     targets : array_like, optional
         What the model should return for each image, of the shape of its pictures; by default the
         images themselves.  For denoising, the images are noisy and the targets clean.
@@ -89,10 +90,11 @@ def train(
     warmup_steps : int
         Over how many steps the learning rate rises to its value, in equal steps.
     loss : {"mse", "bce"}
-        Mean squared error or binary cross-entropy.  Where the last layer is named `logits`, the
-        mean squared error is that of the output's sigmoid, and the cross-entropy takes the
-        output as logits, else as probabilities.  The model's penalties (its regularizers) are
-        added to what is minimised, as `fit` does, but not to what is recorded.
+        Mean squared error or binary cross-entropy.  Where the model gives logits (its last layer
+        is named `logits`, or it was compiled with a loss of logits), the mean squared error is
+        that of the output's sigmoid, and the cross-entropy takes the output as logits, else as
+        probabilities.  The model's penalties (its regularizers) are added to what is minimised,
+        as `fit` does, but not to what is recorded.
     seed : int
         Decides the order of the batches.  The images are shuffled anew for each pass.
     progress : bool
@@ -102,7 +104,8 @@ def train(
         many steps are taken in one compiled call.
     resume : TrainingRun, optional
         The run that trained this model, to go on where it ended, with its settings and in its
-        order of batches: after Ctrl-C, or for more `steps`.
+        order of batches: after Ctrl-C, or for more `steps`.  The images must be the same; a data
+        set that shuffles anew for each pass can't be gone on with exactly.
 
     Returns
     -------
@@ -155,8 +158,8 @@ def train(
     losses = [*(resume.loss if resume else []), *loop.losses()]
     if interrupted:
         tqdm.write(
-            f"Interrupted after {len(losses):,} of {settings['steps']:,} steps: kept. "
-            "To go on from there, pass the run as `resume`."
+            f"Interrupted after {len(losses):,} of {settings['steps']:,} steps. The model keeps "
+            "what it has learned; to go on from there, pass the run as `resume`."
         )
     state = [*(np.asarray(variable) for variable in optimizer.variables), _digest(model)]
     return TrainingRun(list(range(len(losses))), losses, seconds, settings, interrupted, state)
@@ -494,7 +497,7 @@ def _check_first_batch(model, images, targets, loss):
     own = [n for n in ("train_step", "compute_loss") if _overrides(model, n)]
     if own:
         raise ValueError(
-            f"{model.name} has a {own[0]} of its own, which train would leave out: use model.fit, "
+            f"{model.name} has a {own[0]} of its own, which cae.train would ignore: use model.fit, "
             "and watch it with cae.callbacks.Diagnosis"
         )
     if not model.trainable_variables:

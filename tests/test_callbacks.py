@@ -58,7 +58,7 @@ def test_dead_phases_are_said_and_training_goes_on(images):
     fit(model, images, watch, learning_rate=1e-6)
     assert len(watch.messages) == 1
     assert watch.messages[0].startswith(
-        "since step 3, 4 of 16 phases black; reconstruction partly dead; leave the output linear"
+        "since step 3, 4 of 16 phases black; reconstruction partly dead; try a linear output"
     )
     assert int(model.optimizer.iterations) == 30
 
@@ -78,7 +78,7 @@ def test_a_loss_that_is_no_number_is_said_at_once(images):
     model.set_weights([np.full_like(weight, 1e20) for weight in model.get_weights()])
     watch = Diagnosis(images, every=1000, stop=True, verbose=0)
     fit(model, images, watch)
-    assert watch.messages == ["since step 1, the loss isn't a number; lower the learning rate"]
+    assert watch.messages == ["since step 1, the loss isn't a number; try a smaller learning rate"]
     assert int(model.optimizer.iterations) == 1
 
 

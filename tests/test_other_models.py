@@ -209,7 +209,9 @@ def test_a_model_of_any_size_takes_images_of_another_size():
 
 def test_a_model_of_vectors_is_named_with_its_mend(images):
     model = keras.Sequential([keras.Input((784,)), layers.Dense(784, activation="sigmoid")])
-    with pytest.raises(ValueError, match=r"takes vectors of 784 .*keras.layers.Flatten\(\), model"):
+    with pytest.raises(
+        ValueError, match=r"takes arrays of shape \(n, 784\).*keras.layers.Flatten\(\), model"
+    ):
         quick(model, images)
     wrapped = keras.Sequential(
         [keras.Input((28, 28, 1)), layers.Flatten(), model, layers.Reshape((28, 28, 1))]
@@ -312,7 +314,7 @@ def test_noisy_images_are_trained_towards_clean_targets(images):
     error = cae.mean_squared_error(model, noisy, images)
     assert error == pytest.approx(np.mean((pictures - images) ** 2), rel=1e-5)
     assert cae.diagnose(model, noisy, images).loss == pytest.approx(error, rel=1e-5)
-    with pytest.raises(ValueError, match="299 targets for 300 images"):
+    with pytest.raises(ValueError, match="299 targets for 300 images: each needs one"):
         quick(model, noisy, images[1:])
     with pytest.raises(ValueError, match=r"targets lie in \[0, 255\]"):
         quick(model, noisy, images * 255)

@@ -78,15 +78,17 @@ def diagnose(
     Raises
     ------
     ValueError
-        The images aren't such an array, the model doesn't take them, or `loss` isn't such a kind.
+        The images aren't such an array, the model doesn't take them, or `loss` is unknown.
     TypeError
         The subject is neither a number nor a model.
 
     Notes
     -----
-    A loss alone names a suspect; whether it did it, the pictures tell.  A loss over a batch of 60
-    shuffled images is off by about a twentieth from that over all images: ask with the images that
-    the loss was measured on, or with a mean over many steps, and only once it stands still.
+    A loss alone names a suspect; the pictures show whether it is guilty.  A loss over a batch of
+    60 shuffled images is off by about a twentieth from that over all images: ask with the images
+    that the loss was measured on, or with a mean over many steps, and only once it stands still.
+
+    Of a model's layers, those with a relu, a sigmoid or a tanh are judged, whatever its spelling.
 
     Examples
     --------

@@ -58,8 +58,8 @@ class ModelDiagnosis:
         pixels that are so and wrong by more than ½: those that should move and can't.  Pixels that
         the decoder leaves black by design don't count.
     output_layer, output_activation : str or None
-        The layer that made the pixels, behind such as only move them, and what its activation
-        does, `"logits"` where a sigmoid follows; None where it can't be known.
+        The layer that made the pixels, leaving out layers that only move them, and what its
+        activation does, `"logits"` where a sigmoid follows; None where it can't be known.
     floor : float
         The lowest loss that the model's last layer allows; 0 where it sets no limit.
     since : int or None
@@ -103,7 +103,9 @@ class ModelDiagnosis:
         for layer, dead in self.dead_maps.items():
             units = self.dead_units[layer]
             lines.append(f"{layer}: {dead.sum()} of {dead.size} maps dead, {units:.0%} of units")
-        lines += [f"{layer}: {share:.0%} saturated" for layer, share in self.saturated.items()]
+        for layer, share in self.saturated.items():
+            wrong = " and wrong" if layer == "picture" else ""
+            lines.append(f"{layer}: {share:.0%} saturated{wrong}")
         return "\n".join([*lines, *self.remarks])
 
     __repr__ = __str__
@@ -412,9 +414,9 @@ def _saturated(evidence):
     for path, layer in evidence.layers.items():
         if layer.activation in ("sigmoid", "tanh") and layer.count:
             shares[path] = layer.flat / layer.count
+    if not evidence.logits:
+        shares.pop(evidence.output_path, None)
     if evidence.output_activation == "sigmoid":
-        if not evidence.logits:
-            shares.pop(evidence.output_path, None)
         shares["picture"] = float(evidence.flat_and_wrong / evidence.count / evidence.target.size)
     return shares
 

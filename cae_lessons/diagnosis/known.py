@@ -26,10 +26,12 @@ class LossDiagnosis:
         The loss that was asked about.
     verdict : str
         The picture that has this loss, within 3 %, or for the best that a last layer can draw, up
-        to 8 % above; `"none of these"`; `"diverged"` for NaN and infinity; `"images outside
-        [0, 1]"` for a negative loss.
+        to 8 % above; dead phases only where no fixed picture fits, as in `"2 of 16 phases black,
+        if the decoder has strides"`; `"none of these"`; `"diverged"` for NaN and infinity;
+        `"images outside [0, 1]"` for a negative loss, which a cross-entropy can only be then.
     distance : float
-        The loss minus that of the nearest picture; NaN where nothing can be compared.
+        The loss minus that of the verdict's picture, or of the nearest one where none fits; NaN
+        where nothing can be compared.
     known : dict of str to float
         All the losses compared with, the nearest first, on the scale of the given loss.
     scale : str
@@ -55,15 +57,20 @@ class LossDiagnosis:
 
     def __str__(self) -> str:
         """Return the verdict, and the three nearest losses."""
-        if not self.known:
+        if not self.known:  # NaN, infinity or a negative number
             since = "" if self.since is None else f" since step {self.since:,}"
             return f"{self.loss:g}: {self.verdict}{since}"
         fits = (
             "fits none of the pictures below" if self.verdict == NONE else f"fits: {self.verdict}"
         )
+        shown = {
+            name: value
+            for name, value in self.known.items()
+            if IF_STRIDES in self.verdict or not _is_phases(name)
+        }
         nearest = [
             f"  {value:.6f}  {self.loss - value:+.6f}  {name}"
-            for name, value in list(self.known.items())[:3]
+            for name, value in list(shown.items())[:3]
         ]
         scale = f" ({self.scale})" if self.scale else ""
         return "\n".join([f"{self.loss:.6f} {fits}{scale}", *nearest])
@@ -85,14 +92,14 @@ def known_losses(images: ArrayLike, loss: str = "mse") -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        The pictures' names and losses.  Dead phases are there where height and width are
-        multiples of 4.  The cross-entropy of black pictures is that of probabilities clipped
-        at 1e-7, as Keras does it.
+        The pictures' names and losses.  Of the squared error there are also dead phases, where
+        height and width are multiples of 4.  The cross-entropy of black pictures is that of
+        probabilities clipped at 1e-7, as Keras does it.
 
     Raises
     ------
     ValueError
-        `images` isn't such an array, or `loss` isn't such a kind.
+        `images` isn't such an array, or `loss` is unknown.
 
     Examples
     --------
