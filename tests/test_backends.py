@@ -1,5 +1,6 @@
 """What works with Keras on any backend: run as it is, and by `make test-jax` and `test-torch`."""
 
+import subprocess
 import sys
 
 import keras
@@ -67,7 +68,19 @@ def test_callback_watches_fit(images):
 
 
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="needs another backend")
-def test_training_says_what_it_needs_and_nothing_loads_tensorflow(images):
+def test_training_says_what_it_needs(images):
     with pytest.raises(RuntimeError, match=f"TensorFlow backend, but Keras runs on {BACKEND}"):
         cae.train(cae.strided_autoencoder(), images)
-    assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="needs another backend")
+def test_diagnosis_loads_no_tensorflow():
+    code = (
+        "import sys, cae_lessons as cae\n"
+        "cae.diagnose(cae.strided_autoencoder(), cae.load_mnist().test.images[:10])\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"
