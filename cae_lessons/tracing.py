@@ -301,6 +301,8 @@ def _probe(function, call):
 def _children(layer):
     if isinstance(layer, keras.Sequential):
         return layer.layers
+    if isinstance(layer, keras.layers.RNN):  # its cell is called once for each step of a sequence
+        return []
     inner = getattr(layer, "_flatten_layers", None)
     layers = list(inner(include_self=False, recursive=False)) if inner else []
     return [*getattr(layer, "operations", ()), *layers]

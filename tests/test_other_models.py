@@ -153,6 +153,21 @@ def test_a_layer_that_cannot_be_judged_is_named(images):
     )
 
 
+def test_dead_maps_of_somebodys_own_layer_are_seen(images):
+    class Convolution(layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(3, 3, 1, 4))
+
+        def call(self, x):
+            shift = tf.constant([0.1, 0.1, 0.1, -100])
+            return tf.nn.relu(tf.nn.conv2d(x, self.kernel, 1, "SAME") + shift)
+
+    body = [Convolution(name="mine"), layers.Conv2D(1, 1)]
+    found = cae.diagnose(keras.Sequential([keras.Input((28, 28, 1)), *body]), images)
+    assert found.dead_maps["mine"].tolist() == [False, False, False, True]
+    assert found.remarks == ()
+
+
 def test_watching_leaves_every_model_as_it_was(images):
     model = nested(encoder({"activation": "relu"}), decoder())
     found = [layer for layer, _ in tracing.named_layers(model).values()]
@@ -162,10 +177,22 @@ def test_watching_leaves_every_model_as_it_was(images):
     assert not tf.config.functions_run_eagerly()
 
 
-def test_a_layer_used_twice_is_judged_each_time(images):
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_layer_used_twice_is_judged_over_both_uses_of_one_shape(images, size):
     shared = layers.Conv2D(1, 3, padding="same", activation="relu", name="shared")
-    model = keras.Sequential([keras.Input((28, 28, 1)), shared, layers.Conv2D(1, 1), shared])
-    assert {"shared", "shared#2"} <= set(cae.diagnose(model, images).dead_maps)
+    between = layers.AveragePooling2D(size)
+    body = [shared, layers.Conv2D(1, 1), between, shared, layers.UpSampling2D(size)]
+    found = cae.diagnose(keras.Sequential([keras.Input((28, 28, 1)), *body]), images)
+    assert set(found.dead_maps) == {"shared"} | ({"shared#2"} if size > 1 else set())
+
+
+def test_a_layer_of_a_sequence_is_one_layer(images):
+    dense = layers.TimeDistributed(layers.Dense(28, activation="sigmoid"), name="rows")
+    body = [layers.Reshape((28, 28)), layers.LSTM(28, return_sequences=True), dense]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *body, layers.Reshape((28, 28, 1))])
+    found = cae.diagnose(model, images)
+    assert "cell" not in str(found)
+    assert "#" not in str(found)
 
 
 # Models without known shapes

@@ -5,7 +5,7 @@ images.
 """
 
 import math
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,16 +184,22 @@ def _note_structure(evidence, found, logits):
     for path, call in _by_path(found):
         name = activation(call)
         # An activation that is known and can't die or saturate has nothing to show.
-        if name in ("relu", "sigmoid", "tanh", None):
+        if path not in evidence.layers and name in ("relu", "sigmoid", "tanh", None):
             evidence.layers[path] = LayerEvidence(name, np.zeros(call.output.shape[1:], bool))
 
 
 def _by_path(found):
-    """Yield each call with its layer's path; a layer called twice gets a number."""
-    seen = Counter()
+    """Yield each call with its layer's path; calls of other shapes than the first get a number.
+
+    A layer that is used several times is one layer: a map of it is dead if it is 0 in all uses.
+    """
+    shapes = defaultdict(list)
     for call in found.calls:
-        seen[call.path] += 1
-        yield call.path + (f"#{seen[call.path]}" if seen[call.path] > 1 else ""), call
+        shape, seen = tuple(call.output.shape[1:]), shapes[call.path]
+        if shape not in seen:
+            seen.append(shape)
+        number = seen.index(shape)
+        yield call.path + (f"#{number + 1}" if number else ""), call
 
 
 def _phases(layers, shape):

@@ -401,6 +401,7 @@ def _relus(evidence):
 
 
 def _behaves_like_relu(layer):
+    """Whether a layer never falls below 0, and some map of it is 0 everywhere."""
     return layer.lowest == 0 and _all_dead(layer.alive).any()
 
 
