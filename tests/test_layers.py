@@ -398,6 +398,29 @@ def test_any_windows_equal_pytorchs_own(pool_size, strides):
     np.testing.assert_array_equal(np.moveaxis(unpooled, -1, 1), expected)
 
 
+SIXTEEN = [1, 2, 4, 3, 8, 6, 7, 5, 9, 10, 12, 11, 13, 16, 15, 14]
+
+
+@pytest.mark.parametrize(
+    ("values", "size", "pool_size", "strides", "padding", "kept"),
+    [
+        (range(1, 9), (2, 4), 2, 2, "same", {5: 6, 7: 8}),
+        (SIXTEEN, (4, 4), 2, 2, "same", {4: 8, 6: 7, 13: 16, 14: 15}),
+        (SIXTEEN, (4, 4), 2, 2, "valid", {4: 8, 6: 7, 13: 16, 14: 15}),
+        (SIXTEEN, (4, 4), 2, 4, "same", {4: 8}),
+        ([*SIXTEEN, 20, 18, 17, 19], (4, 5), (2, 3), 2, "valid", {6: 7, 9: 10, 16: 20, 19: 19}),
+    ],
+)
+def test_cases_of_tensorflow_addons(values, size, pool_size, strides, padding, kept):
+    image = np.float32(list(values)).reshape(1, *size, 1)
+    pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(image)
+    unpool = MaxUnpooling2D(pool_size, size, strides=strides, padding=padding)
+    expected = np.zeros(image.size)
+    expected[list(kept)] = list(kept.values())
+    unpooled = ops.convert_to_numpy(unpool([pooled, argmax]))
+    np.testing.assert_array_equal(unpooled.ravel(), expected)
+
+
 def test_onnx_published_cases():
     # Of its operators MaxUnpool and MaxPool: without and with an output shape, with indices that
     # count along columns, and with windows that overlap.
