@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from reference import HANGING
 
 from cae_lessons import layers
 from cae_lessons.layers import (
@@ -656,7 +657,7 @@ def test_tensorflow_is_not_imported_where_it_is_not_the_backend():
         "MaxUnpooling2D()(MaxPoolingWithArgmax2D()(numpy.ones((1, 4, 4, 1), 'float32')))\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=os.environ)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=HANGING, env=os.environ)
 
 
 # Models
@@ -770,7 +771,7 @@ def test_saved_model_loads_in_another_process(tmp_path):
         "unpooled, _, _ = model.predict(numpy.load(sys.argv[1] + '/x.npy'), verbose=0)\n"
         "numpy.save(sys.argv[1] + '/y.npy', unpooled)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=HANGING)
     expected = unpool_by_loop(*pool_by_loop(x, (2, 3)), (7, 9))
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
 
