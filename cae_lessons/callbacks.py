@@ -53,9 +53,9 @@ class Diagnosis(keras.callbacks.Callback):
     Attributes
     ----------
     findings : list of (int, ModelDiagnosis)
-        The steps of all looks, and what was found.
+        The steps of all looks in the last training, and what was found.
     messages : list of str
-        What was said.
+        What was said in it.
 
     Raises
     ------
@@ -97,6 +97,10 @@ class Diagnosis(keras.callbacks.Callback):
         self.every: int = every
         self.stop: bool = stop
         self.verbose: int = verbose
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Start anew: one callback may watch several trainings, one after the other."""
         self.findings: list[tuple[int, ModelDiagnosis]] = []
         self.messages: list[str] = []
         self._step = self._before_epoch = self._last_look = 0

@@ -113,3 +113,13 @@ def test_one_picture_at_the_start_is_no_alarm_while_gradients_flow(images):
     verdicts = [found.verdict for _, found in watch.findings]
     assert SURE < verdicts.count("collapsed") < SURE_WITHOUT_CAUSE
     assert watch.messages == []
+
+
+def test_one_callback_watches_one_training_after_the_other(images):
+    watch = Diagnosis(images, every=5, stop=True, verbose=0)
+    for _ in range(2):
+        model = collapsing("sigmoid")
+        fit(model, images, watch)
+        assert len(watch.messages) == 1
+        assert [step for step, _ in watch.findings] == [5, 10, 15]
+        assert int(model.optimizer.iterations) == 5 * SURE
