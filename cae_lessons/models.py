@@ -242,7 +242,7 @@ def fold_unpooling(model: keras.Model) -> keras.Model:
 
     References
     ----------
-    The book's chapter 6.  Shi et al., "Is the deconvolution layer the same as a convolutional
+    The book's chapter 7.  Shi et al., "Is the deconvolution layer the same as a convolutional
     layer?", 2016.
 
     Examples

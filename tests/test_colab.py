@@ -27,7 +27,7 @@ def book(colab, tmp_path, monkeypatch):
     """A copy of the book's configuration and two of its notebooks, for `main` to change."""
     (tmp_path / "book").mkdir()
     shutil.copy(ROOT / "_config.yml", tmp_path)
-    for name in ("01_transposed_convolution", "09_scoreboard"):
+    for name in ("01_transposed_convolution", "10_scoreboard"):
         shutil.copy(ROOT / "book" / f"{name}.ipynb", tmp_path / "book")
     monkeypatch.setitem(colab["main"].__globals__, "BOOK", tmp_path / "book")
     monkeypatch.setitem(colab["main"].__globals__, "CONFIG", tmp_path / "_config.yml")
