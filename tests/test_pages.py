@@ -4,9 +4,7 @@ import functools
 import gzip
 import http.server
 import itertools
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -22,25 +20,15 @@ SOURCES = [path for path in sorted((ROOT / "book").iterdir()) if path.suffix in 
 PAGES = [f"book/{path.stem}.html" for path in SOURCES]
 RAN = [f"book/{path.name}" for path in SOURCES if path.suffix == ".ipynb"]
 NOTEBOOK_PAGES = [f"book/{path.stem}.html" for path in SOURCES if path.suffix == ".ipynb"]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 HEAVIEST = 1_500_000  # bytes of a page with all it loads, compressed
 # The logo stands in no landmark, which the theme alone could change.
 EXCUSED = {("region", ".only-light")}
 TAB_STOPS_LATE = 600  # milliseconds; the theme sets them 300 after the last change of size
-QUIET = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-sandbox"]
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
-
-
-@pytest.fixture(scope="session")
-def browser_path():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail(f"CI needs a browser, one of {', '.join(BROWSERS)}")
-    return found or pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +51,6 @@ def address(html):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser(browser_path):
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -335,3 +314,103 @@ def test_theme_switch_changes_the_theme(visit):
         page.locator(".theme-switch-button").first.click()
         themes.add(page.evaluate("document.documentElement.dataset.mode"))
     assert themes == {"light", "dark", "auto"}
+
+
+LABORATORY = "book/laboratory.html"
+INK = """document.getElementById("lab-canvas").getContext("2d").getImageData(0, 0, 28, 28).data
+  .filter((value, i) => i % 4 === 0 && value > 0).length"""
+
+
+def _losses(page):
+    """Return what the laboratory shows for each net: loss, floor, excess."""
+    titles = page.locator(".lab-net figcaption a").all_inner_texts()
+    numbers = page.locator(".lab-net").evaluate_all(
+        "all => all.map(net => [...net.querySelectorAll('dd')].map(dd => dd.textContent))"
+    )
+    return dict(zip(titles, numbers, strict=True))
+
+
+def _next_frame(page):
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def test_laboratory_answers_what_the_mouse_draws(visit):
+    page = visit(LABORATORY)
+    page.locator("[data-action=clear]").click()
+    _next_frame(page)
+    assert page.evaluate(INK) == 0
+    assert _losses(page)["Nearest"][1] == "0.00000"
+    box = page.locator("#lab-canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 3 * box["height"] / 4, steps=5)
+    page.mouse.up()
+    _next_frame(page)
+    assert page.evaluate(INK) > 30
+    black = float(page.locator("#lab-black").inner_text())
+    for loss, floor, excess in _losses(page).values():
+        least = 0 if floor == "none" else float(floor)
+        assert float(loss) == pytest.approx(least + float(excess), abs=2e-5)
+    assert float(_losses(page)["Nearest, collapsed"][0]) == pytest.approx(black, abs=1e-4)
+    page.wait_for_function("document.getElementById('lab-status').textContent.includes('Nearest')")
+    page.close()
+
+
+def test_laboratory_draws_with_a_finger_without_scrolling(browser, address):
+    context = browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    page = context.new_page()
+    page.goto(f"{address}/{LABORATORY}", wait_until="networkidle")
+    page.locator("#lab-canvas").scroll_into_view_if_needed()
+    page.evaluate("scrollBy(0, 100)")
+    before, ink = page.evaluate("scrollY"), page.evaluate(INK)
+    box = page.locator("#lab-canvas").bounding_box()
+    finger = context.new_cdp_session(page)
+    for step in range(9):
+        point = {"x": box["x"] + 30, "y": box["y"] + box["height"] * (0.9 - step / 10)}
+        kind = "touchMove" if step else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    _next_frame(page)
+    assert page.evaluate(INK) > ink + 20
+    assert page.evaluate("scrollY") == before
+    context.close()
+
+
+def test_laboratory_draws_by_the_keyboard(visit):
+    page = visit(LABORATORY)
+    page.locator("[data-action=clear]").click()
+    page.locator("#lab-canvas").focus()
+    for key in ["Space", *["ArrowDown"] * 6, *["ArrowRight"] * 4, "Space", "ArrowLeft"]:
+        page.keyboard.press(key)
+    _next_frame(page)
+    assert page.evaluate(INK) > 20
+    page.close()
+
+
+def test_laboratory_centres_a_drawing_for_the_nets_alone(visit):
+    page = visit(LABORATORY)
+    as_drawn = _losses(page)
+    page.locator("[name=centre]").check()
+    _next_frame(page)
+    assert _losses(page) == as_drawn  # MNIST's own digits are centred already
+    for _ in range(4):
+        page.locator("[data-shift=left]").click()
+    _next_frame(page)
+    assert _losses(page) == as_drawn
+    page.locator("[name=centre]").uncheck()
+    _next_frame(page)
+    assert _losses(page) != as_drawn
+    page.close()
+
+
+def test_laboratory_works_from_disk(browser, html):
+    page = browser.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((html / LABORATORY).as_uri())
+    page.wait_for_selector(".lab-ready")
+    assert len(_losses(page)) == page.evaluate("Lab.nets.length")
+    assert complaints == []
+    page.close()

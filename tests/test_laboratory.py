@@ -1,0 +1,252 @@
+"""The laboratory's scripts against Keras and the package, in a real browser."""
+
+import runpy
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cae_lessons as cae
+
+ROOT = Path(__file__).parent.parent
+LAB = ROOT / "book" / "_static" / "lab"
+EXPORT = runpy.run_path(str(ROOT / "book" / "lab.py"), run_name="lab")
+RECIPES = EXPORT["RECIPES"]
+# As the page loads them.
+PAGE = runpy.run_path(str(ROOT / "book" / "_extensions" / "laboratory.py"))
+PARTS = [name for name in PAGE["SCRIPTS"] if "/" not in name and name != "draw"]
+LOGITS, PICTURES = 1e-4, 1e-5  # how far the browser's may be from Keras'
+FORWARD = """([net, weights, images]) => {
+  const made = new Lab.Net(net).fill(Float32Array.from(weights));
+  return images.map((image) => {
+    const values = Float32Array.from(image.flat(2));
+    const [height, width, channels] = [image.length, image[0].length, image[0][0].length];
+    return Array.from(made.forward(new Lab.Maps(height, width, channels, values)).values);
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(browser):
+    """An empty page with the laboratory's scripts."""
+    page = browser.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for name in PARTS:
+        page.add_script_tag(path=LAB / f"{name}.js")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def drawings(digits):
+    """Digits and what no net was trained on."""
+    generator = np.random.default_rng(0)
+    lines = np.zeros((28, 28, 1), np.float32)
+    lines[4:24, 13:15] = 1
+    lines[10, 3:25] = 0.5
+    others = [np.zeros_like(lines), np.ones_like(lines), generator.random((28, 28, 1)), lines]
+    return np.concatenate([digits.test.images[:50], np.float32(others)])
+
+
+def run(lab, net, weights, images):
+    """Return what the browser's net makes of some images."""
+    flat = np.concatenate([np.ravel(weight) for weight in weights]).tolist() if weights else []
+    return np.array(lab.evaluate(FORWARD, [net, flat, np.asarray(images).tolist()]))
+
+
+def rebuilt(name, **options):
+    """Return the Keras net that has the weights of the file, and its description."""
+    recipe = RECIPES[name]
+    model = EXPORT["build"]({**recipe, "options": recipe.get("options", {}) | options})
+    left, weights = EXPORT["weights_of"](EXPORT["read"](name)), []
+    for weight in model.get_weights():
+        now, left = np.split(left, [weight.size])
+        weights.append(now.reshape(weight.shape))
+    assert left.size == 0
+    model.set_weights(weights)
+    return model, EXPORT["describe"](model)
+
+
+def furthest(found, expected):
+    return np.abs(found - np.reshape(expected, found.shape)).max()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_whole_net_draws_what_keras_draws(lab, drawings, name):
+    model, net = rebuilt(name)
+    assert net["layers"] == EXPORT["read"](name)["layers"]
+    found = run(lab, net, model.get_weights(), drawings)
+    assert furthest(found, cae.reconstruct(model, drawings)) < PICTURES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_whole_net_has_kerass_numbers_before_the_last_activation(lab, drawings, name):
+    model, net = rebuilt(name, output="linear")
+    found = run(lab, net, model.get_weights(), drawings)
+    assert furthest(found, model(drawings)) < LOGITS
+
+
+@pytest.mark.parametrize("name", ["strided", "mirrored-argmax"])
+@pytest.mark.parametrize("axes", [(0, 1), (2, 3)])
+def test_a_kernel_with_two_axes_swapped_would_be_seen(lab, drawings, name, axes):
+    model, net = rebuilt(name)
+    weights = model.get_weights()
+    weights[2] = np.swapaxes(weights[2], *axes)  # of the second convolution
+    found = run(lab, net, weights, drawings[:5])
+    assert furthest(found, cae.reconstruct(model, drawings[:5])) > 100 * PICTURES
+
+
+def test_maxima_are_found_where_keras_finds_them(lab, drawings):
+    model, net = rebuilt("mirrored-argmax")
+    pooling = model.get_layer("pooling_1")
+    keras_side = keras.Model(model.input, [pooling.input, *pooling.output])
+    maps, pooled, places = map(np.asarray, keras_side(drawings))
+    found = lab.evaluate(
+        """([net, weights, images]) => {
+          const made = new Lab.Net(net).fill(Float32Array.from(weights));
+          return images.map((image) => {
+            made.forward(new Lab.Maps(28, 28, 1, Float32Array.from(image)));
+            return Array.from(made.get("pooling_1").places);
+          });
+        }""",
+        [
+            net,
+            np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
+            drawings.reshape(len(drawings), -1).tolist(),
+        ],
+    )
+    chosen = np.take_along_axis(maps.reshape(len(maps), -1), np.array(found), axis=1)
+    np.testing.assert_allclose(chosen, pooled.reshape(chosen.shape), atol=PICTURES)
+    assert np.mean(np.array(found) == places.reshape(chosen.shape)) > 0.99  # but for near-ties
+
+
+@settings(max_examples=40)  # each is a new Keras layer
+@given(
+    kind=st.sampled_from(["convolution", "transposed convolution"]),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    depth=st.integers(1, 5),
+    filters=st.integers(1, 9),
+    size=st.integers(1, 6),
+    stride=st.integers(1, 3),
+    bias=st.booleans(),
+    activation=st.sampled_from(["linear", "relu", "leaky_relu", "sigmoid"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_convolutions_are_kerass(
+    lab, kind, height, width, depth, filters, size, stride, bias, activation, seed
+):
+    plain = kind == "convolution"
+    size = max(size, stride)  # else Keras' own two differ in what no window covers
+    own = (filters, size, stride, "same")
+    layer = (keras.layers.Conv2D if plain else keras.layers.Conv2DTranspose)(
+        own[0] if plain else depth,
+        *own[1:],
+        use_bias=bias,
+        activation=activation,
+        data_format="channels_last",
+    )
+    generator = np.random.default_rng(seed)
+    image = generator.normal(size=(1, height, width, depth if plain else filters))
+    expected = layer(np.float32(image))
+    weights = [generator.normal(size=weight.shape) for weight in layer.get_weights()]
+    layer.set_weights(weights)
+    expected = layer(np.float32(image))
+    description = {
+        "kind": kind,
+        "name": "layer",
+        "size": size,
+        "depth": depth,
+        "filters": filters,
+        "stride": stride,
+        "bias": bias,
+        "activation": activation,
+    }
+    found = run(lab, {"layers": [description]}, layer.get_weights(), image)
+    np.testing.assert_allclose(found, np.reshape(expected, found.shape), rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=40)
+@given(
+    kind=st.sampled_from(["max pooling", "zero-fill", "nearest"]),
+    rows=st.integers(1, 5),
+    columns=st.integers(1, 5),
+    channels=st.integers(1, 4),
+    size=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_pooling_and_unpooling_are_kerass(lab, kind, rows, columns, channels, size, seed):
+    pooling = kind == "max pooling"
+    factor = size if pooling else 1
+    shape = (1, rows * factor, columns * factor, channels)
+    image = np.random.default_rng(seed).integers(-2, 3, shape)  # with ties
+    layer = {
+        "max pooling": keras.layers.MaxPooling2D,
+        "zero-fill": cae.layers.ZeroFillUnpooling2D,
+        "nearest": keras.layers.UpSampling2D,
+    }[kind](size, data_format="channels_last")
+    found = run(lab, {"layers": [{"kind": kind, "name": "layer", "size": size}]}, [], image)
+    assert np.array_equal(found.ravel(), np.ravel(layer(np.float32(image))))
+
+
+@settings(max_examples=40)
+@given(
+    rows=st.integers(1, 5),
+    columns=st.integers(1, 5),
+    channels=st.integers(1, 4),
+    size=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_max_unpooling_puts_each_maximum_back(lab, rows, columns, channels, size, seed):
+    image = np.random.default_rng(seed).integers(-2, 3, (1, rows * size, columns * size, channels))
+    pooled, argmax = cae.layers.MaxPoolingWithArgmax2D(size, data_format="channels_last")(image)
+    expected = cae.layers.MaxUnpooling2D(size, data_format="channels_last")([pooled, argmax])
+    layers = [
+        {"kind": "max pooling", "name": "pooling", "size": size},
+        {"kind": "argmax", "name": "unpooling", "size": size, "pooling": "pooling"},
+    ]
+    found = run(lab, {"layers": layers}, [], image)
+    assert np.array_equal(found.ravel(), np.ravel(expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "floor"),
+    [
+        ("black", cae.floors.all_black),
+        ("zero-fill", cae.floors.zero_fill),
+        ("nearest", cae.floors.nearest),
+        ("argmax", cae.floors.argmax),
+    ],
+)
+def test_floor_of_one_drawing_is_the_packages(lab, drawings, name, floor):
+    found = lab.evaluate(
+        """([name, images]) => images.map((image) =>
+          Lab.floors[name](new Lab.Maps(28, 28, 1, Float32Array.from(image))))""",
+        [name, drawings.reshape(len(drawings), -1).tolist()],
+    )
+    expected = [floor(drawing[np.newaxis]) for drawing in drawings]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_net_comes_from_a_full_training_by_the_current_code(name):
+    assert EXPORT["is_fresh"](name), "run `make lab`"
+
+
+def test_page_loads_every_net_in_its_order():
+    assert [name[5:] for name in PAGE["SCRIPTS"] if name.startswith("nets/")] == list(RECIPES)
+
+
+def test_digits_are_the_packages(lab, digits):
+    for name, split in (("test", digits.test), ("training", digits.train)):
+        lab.add_script_tag(path=LAB / "digits" / f"{name}.js")
+        labels = lab.evaluate(f"Lab.digits.{name}.labels")
+        assert labels == "".join(map(str, split.labels[: len(labels)]))
+        pixels = np.array(lab.evaluate(f"Array.from(Lab.bytes(Lab.digits.{name}.pixels))"))
+        expected = split.images[: len(labels)].ravel()
+        np.testing.assert_array_equal(np.float32(pixels / 255), expected)
