@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def lab(browser):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for name in PARTS:
         page.add_script_tag(path=LAB / f"{name}.js")
+    page.add_script_tag(path=LAB / "digits" / "test.js")
     yield page
     page.close()
     assert complaints == []
@@ -250,3 +252,147 @@ def test_digits_are_the_packages(lab, digits):
         pixels = np.array(lab.evaluate(f"Array.from(Lab.bytes(Lab.digits.{name}.pixels))"))
         expected = split.images[: len(labels)].ravel()
         np.testing.assert_array_equal(np.float32(pixels / 255), expected)
+
+
+SETTINGS = [
+    *({"net": net} for net in cae.study.variants.NETS),
+    {"net": "nearest", "output": "linear"},
+    {"net": "nearest", "loss": "bce"},
+    {"net": "strided", "hidden": "leaky_relu", "output": "logits", "outputBias": -1.9},
+    {"net": "strided", "loss": "bce", "output": "logits", "decoderBias": True},
+    {"net": "mirrored-nearest", "output": "logits", "loss": "bce", "rate": 0.001, "warmup": 5},
+]
+
+
+def complete(settings):
+    """Return settings with the article's activations, width and rate where they have none."""
+    own = "relu" if settings["net"] == "strided" else "sigmoid"
+    plain = {"hidden": own, "output": own, "loss": "mse", "rate": 0.01, "warmup": 0}
+    return plain | {"seed": 1, "width": 0.1} | settings
+
+
+def in_keras(settings):
+    """Return the Keras net of the page's settings, with the page's words for them."""
+    options = {"hidden": settings["hidden"], "output": settings["output"]}
+    options["decoder_bias"] = settings.get("decoderBias", False)
+    options["output_bias"] = settings.get("outputBias")
+    net = settings["net"]
+    if net == "strided":
+        return cae.strided_autoencoder(**options)
+    order = "unpool-deconv" if net.startswith("mirrored") else "deconv-unpool"
+    unpooling = net.removeprefix("mirrored-")
+    return cae.unpooling_autoencoder(unpooling, decoder_order=order, **options)
+
+
+def fill(model, flat):
+    """Give a Keras net all its weights in one row."""
+    ends = np.cumsum([weight.size for weight in model.get_weights()])
+    parts = np.split(np.float32(flat), ends[:-1])
+    model.set_weights(
+        [part.reshape(weight.shape) for part, weight in zip(parts, model.weights, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: "-".join(map(str, each.values())))
+def test_page_describes_a_net_as_the_package_builds_it(lab, settings):
+    settings = complete(settings)
+    found = lab.evaluate("settings => Lab.describe(settings)", settings)
+    assert found == EXPORT["describe"](in_keras(settings))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: "-".join(map(str, each.values())))
+def test_first_steps_of_training_are_those_of_the_package(lab, digits, settings):
+    settings = complete(settings)
+    images = digits.train.images[:200]
+    weights, batches, losses = lab.evaluate(
+        """([settings, images]) => {
+          const description = Lab.describe(settings);
+          const weights = Lab.firstWeights(description, settings);
+          const net = new Lab.Net(description).fill(weights);
+          const adam = new Lab.Adam(net.count, settings);
+          const order = new Lab.Batches(images.length, 20, settings.seed);
+          const maps = images.map((image) => new Lab.Maps(28, 28, 1, Float32Array.from(image)));
+          const batches = [], losses = [];
+          for (let step = 0; step < 10; step++) {
+            batches.push(order.next());
+            net.gradients.fill(0);
+            const batch = batches.at(-1).map((i) => maps[i]);
+            losses.push(Lab.share(net, settings.loss, batch, 20));
+            adam.step(net.weights, net.gradients);
+          }
+          return [Array.from(weights), batches, losses];
+        }""",
+        [settings, images.reshape(len(images), -1).tolist()],
+    )
+    assert sorted(np.ravel(batches)) == list(range(200))  # one pass
+    model = in_keras(settings)
+    fill(model, weights)
+    data = tf.data.Dataset.from_tensor_slices(images[np.array(batches)])
+    run = cae.train(
+        model,
+        data,
+        steps=10,
+        loss=settings["loss"],
+        learning_rate=settings["rate"],
+        warmup_steps=settings["warmup"],
+        progress=False,
+    )
+    np.testing.assert_allclose(losses, run.loss, rtol=1e-4)
+
+
+def test_first_weights_are_truncated_normal(lab):
+    description = EXPORT["describe"](cae.strided_autoencoder())
+    kernels = [25 * 16, 25 * 16 * 32]
+    found = lab.evaluate(
+        "d => Array.from(Lab.firstWeights(d, {seed: 5, width: 0.1, outputBias: null}))",
+        description,
+    )
+    second = np.array(found[kernels[0] + 16 : kernels[0] + 16 + kernels[1]])
+    assert np.abs(second).max() <= 0.2
+    assert second.mean() == pytest.approx(0, abs=0.003)
+    assert second.std() == pytest.approx(0.088, abs=0.002)  # of ±2 standard deviations
+    assert found[kernels[0] : kernels[0] + 16] == pytest.approx([0.1] * 16)
+
+
+def test_workers_share_a_step_without_changing_it(lab):
+    alone, shared = lab.evaluate(
+        """async () => {
+          const settings = {net: "strided", hidden: "relu", output: "relu", loss: "mse", rate: 0.01,
+                            warmup: 0, seed: 1, width: 0.1, outputBias: null};
+          const pixels = Lab.bytes(Lab.digits.test.pixels);
+          const losses = [];
+          for (const count of [1, 3]) {
+            const crew = new Lab.Crew(count);
+            const run = new Lab.Run(settings, crew, pixels, 500);
+            for (let step = 0; step < 3; step++) await run.step();
+            losses.push(run.losses);
+            crew.end();
+          }
+          return losses;
+        }"""
+    )
+    np.testing.assert_allclose(shared, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_diagnosis_is_the_packages(lab, digits, name):
+    model, net = rebuilt(name)
+    images = digits.test.images[:200]
+    found = lab.evaluate(
+        """([net, pictures, images]) => {
+          const maps = (all) => all.map((each) => new Lab.Maps(28, 28, 1, Float32Array.from(each)));
+          return Lab.diagnose(net, maps(pictures), maps(images));
+        }""",
+        [
+            net,
+            cae.reconstruct(model, images).reshape(len(images), -1).tolist(),
+            images.reshape(len(images), -1).tolist(),
+        ],
+    )
+    expected = cae.diagnose(model, images)
+    assert (found["verdict"], found["picture"]) == (expected.verdict, expected.picture)
+    assert found["loss"] == pytest.approx(expected.loss, rel=1e-5)
+    assert found["floor"] == pytest.approx(expected.floor, rel=1e-5)
+    assert found["variation"] == pytest.approx(expected.variation, rel=1e-3, abs=1e-6)
+    dead = [] if expected.dead_phases is None else expected.dead_phases.ravel().tolist()
+    assert found["phases"] == dead
