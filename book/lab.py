@@ -20,6 +20,7 @@ import nbformat
 import numpy as np
 
 import cae_lessons as cae
+from cae_lessons.diagnosis.known import known_losses
 
 BOOK = Path(__file__).parent
 LAB = BOOK / "_static" / "lab"
@@ -251,6 +252,25 @@ def write_digits():
         _write(path, f"Lab.digits.{name} = {json.dumps(content)};")
 
 
+def write_known():
+    """Write the losses of pictures that need no net, for the box that takes a loss."""
+    content = {
+        f"MNIST, {name} digits": known_losses_of(split.images)
+        for name, split in zip(
+            ("training", "test"), cae.load_mnist()[::2], strict=True
+        )
+    }
+    _write(
+        LAB / "known.js",
+        f"Lab.known = {json.dumps(content, ensure_ascii=False)};",
+    )
+
+
+def known_losses_of(images):
+    """Return the losses of both kinds that `cae.diagnose` compares a number with."""
+    return {loss: known_losses(images, loss) for loss in ("mse", "bce")}
+
+
 def _text(array):
     return base64.b64encode(array.tobytes()).decode()
 
@@ -274,12 +294,13 @@ def is_fresh(name):
 
 
 def main(names):
-    """Train and write the nets of these names, or all that are missing or stale; and the digits."""
+    """Train and write the nets of these names, or all that are missing or stale; and the rest."""
     if unknown := set(names) - set(RECIPES):
         sys.exit(
             f"no net is named {', '.join(unknown)}: there are {', '.join(RECIPES)}"
         )
     write_digits()
+    write_known()
     for name in names or RECIPES:
         if names or not is_fresh(name):
             print(f"{name} … ", end="", flush=True)

@@ -18,7 +18,8 @@ EXPORT = runpy.run_path(str(ROOT / "book" / "lab.py"), run_name="lab")
 RECIPES = EXPORT["RECIPES"]
 # As the page loads them.
 PAGE = runpy.run_path(str(ROOT / "book" / "_extensions" / "laboratory.py"))
-PARTS = [name for name in PAGE["SCRIPTS"] if "/" not in name and name != "draw"]
+PARTS = [name for name in PAGE["SCRIPTS"] if "/" not in name]
+PARTS = PARTS[: PARTS.index("draw")]  # what doesn't touch the page
 LOGITS, PICTURES = 1e-4, 1e-5  # how far the browser's may be from Keras'
 FORWARD = """([net, weights, images]) => {
   const made = new Lab.Net(net).fill(Float32Array.from(weights));
@@ -39,6 +40,7 @@ def lab(browser):
     for name in PARTS:
         page.add_script_tag(path=LAB / f"{name}.js")
     page.add_script_tag(path=LAB / "digits" / "test.js")
+    page.add_script_tag(path=LAB / "known.js")
     yield page
     page.close()
     assert complaints == []
@@ -396,3 +398,26 @@ def test_diagnosis_is_the_packages(lab, digits, name):
     assert found["variation"] == pytest.approx(expected.variation, rel=1e-3, abs=1e-6)
     dead = [] if expected.dead_phases is None else expected.dead_phases.ravel().tolist()
     assert found["phases"] == dead
+
+
+def test_known_losses_are_the_packages(lab, digits):
+    found = lab.evaluate("Lab.known")["MNIST, test digits"]
+    expected = EXPORT["known_losses_of"](digits.test.images)
+    assert found.keys() == expected.keys()
+    for kind, losses in expected.items():
+        assert found[kind] == pytest.approx(losses)
+
+
+@pytest.mark.parametrize("kind", ["mse", "bce"])
+def test_a_loss_is_diagnosed_as_by_the_package(lab, digits, kind):
+    values = [0.0, 0.0164, 0.02, 0.0285, 0.06, 0.0674, 0.0858, 0.114, 0.21, 0.231, 0.2634, 0.337]
+    values += [0.45, 0.6931, 0.72, 1.8, 13.2, 26.4, 52.8, 89.3, 114.0, 206.0, 7410.0, 1e5]
+    images = digits.test.images[:50]
+    found = lab.evaluate(
+        """([values, known, kind]) => values.map((value) => Lab.diagnoseLoss(value, known, kind))""",
+        [values, EXPORT["known_losses_of"](images), kind],
+    )
+    for value, each in zip(values, found, strict=True):
+        expected = cae.diagnosis.known.diagnose_loss(value, images, kind)
+        assert (each["verdict"], each["scale"]) == (expected.verdict, expected.scale), value
+        assert [name for name, _ in each["nearest"][:3]] == list(expected.known)[:3]

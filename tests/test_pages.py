@@ -414,3 +414,57 @@ def test_laboratory_works_from_disk(browser, html):
     assert len(_losses(page)) == page.evaluate("Lab.nets.length")
     assert complaints == []
     page.close()
+
+
+def test_laboratory_trains_and_a_link_brings_the_settings(visit):
+    page = visit(f"{LABORATORY}#train&net=strided&hidden=relu&output=relu&rate=0.001&seed=4")
+    assert page.locator("[name=net]").input_value() == "strided"
+    assert page.locator("[name=rate]").input_value() == "0.001"
+    page.locator("#lab-step").click()
+    page.wait_for_function("document.getElementById('lab-now').textContent.startsWith('Step 0')")
+    page.wait_for_function("document.getElementById('lab-verdict').textContent.includes('%')")
+    page.locator("#lab-run").click()
+    page.wait_for_function("document.getElementById('lab-now').textContent.startsWith('Step 3')")
+    page.locator("#lab-run").click()
+    page.wait_for_function("!document.getElementById('lab-step').disabled")
+    page.locator("[name=rate]").fill("0.01")
+    assert page.locator("#lab-now").inner_text() == "Not started."
+    assert "rate=0.01&" in page.url
+    assert page.complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize(("preset", "verdict"), [("author", "trained"), ("reader", "collapsed")])
+def test_laboratory_shows_a_net_live_and_another_die(browser, html, preset, verdict):
+    page = browser.new_page()
+    page.set_default_timeout(1000 * HANGING)
+    page.goto((html / LABORATORY).as_uri())
+    page.locator(f"[data-preset={preset}]").click()
+    page.wait_for_function(
+        f"document.getElementById('lab-train-status').textContent.includes(': {verdict}')"
+    )
+    page.close()
+
+
+def test_laboratory_switches_code_maps_off(visit):
+    page = visit(LABORATORY)
+    before = _losses(page)
+    maps = page.locator("#lab-layers button")
+    assert maps.count() == 32
+    for each in maps.all():
+        each.click()
+    _next_frame(page)
+    after = _losses(page)
+    assert after["Strided"][0] == page.locator("#lab-black").inner_text()  # relu, no bias: black
+    assert after["Nearest"] == before["Nearest"]
+    page.locator("#lab-all-maps").click()
+    _next_frame(page)
+    assert _losses(page) == before
+    page.close()
+
+
+def test_laboratory_tells_what_a_loss_is_stuck_on(visit):
+    page = visit(LABORATORY)
+    page.locator("#lab-ask [name=value]").fill("0.1139")
+    assert "all black" in page.locator("#lab-answer strong").inner_text()
+    page.close()

@@ -16,6 +16,7 @@ SCRIPTS = (
     "training",
     "diagnosis",
     "crew",
+    "stuck",
     "nets/strided",
     "nets/zero-fill",
     "nets/nearest",
@@ -24,7 +25,12 @@ SCRIPTS = (
     "nets/collapsed",
     "nets/dead-phases",
     "digits/test",
+    "known",
     "draw",
+    "inside",
+    "curve",
+    "train",
+    "ask",
 )
 
 

@@ -82,6 +82,7 @@
       bar.excess.style.width = width(loss - least);
     }
     document.getElementById("lab-black").textContent = Lab.digitsOf(black);
+    document.dispatchEvent(new Event("lab-answered"));
     readOut();
   }
 
@@ -105,6 +106,10 @@
       answer();
     });
   }
+
+  // For what looks inside the nets.
+  Lab.answers = answers;
+  Lab.answerAgain = changed;
 
   // ---- Pen, finger and mouse ----
 

@@ -9,6 +9,7 @@ Lab.part(function net(Lab) {
         const layer = new Lab.layers[kind]({ ...rest, pooling: byName[pooling] });
         return (byName[layer.name] = layer);
       });
+      this.silent = new Set(); // numbers of code maps
       this.logits = logits; // whether the picture is the sigmoid of the output
       this.count = this.layers.reduce((sum, layer) => sum + layer.count, 0);
       this.weights = new Float32Array(this.count);
@@ -42,7 +43,16 @@ Lab.part(function net(Lab) {
     }
 
     forward(image) {
-      return this.layers.reduce((maps, layer) => layer.forward(maps), image);
+      return this.layers.reduce((maps, layer) => this.silenced(layer, layer.forward(maps)), image);
+    }
+
+    // The code without the maps that somebody switched off.
+    silenced({ name }, maps) {
+      if (name !== "code") return maps;
+      for (const channel of this.silent) {
+        for (let i = channel; i < maps.values.length; i += maps.channels) maps.values[i] = 0;
+      }
+      return maps;
     }
 
     picture(image) {
