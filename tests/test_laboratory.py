@@ -357,23 +357,27 @@ def test_first_weights_are_truncated_normal(lab):
 
 
 def test_workers_share_a_step_without_changing_it(lab):
-    alone, shared = lab.evaluate(
+    alone, shared, without_workers = lab.evaluate(
         """async () => {
           const settings = {net: "strided", hidden: "relu", output: "relu", loss: "mse", rate: 0.01,
                             warmup: 0, seed: 1, width: 0.1, outputBias: null};
           const pixels = Lab.bytes(Lab.digits.test.pixels);
           const losses = [];
-          for (const count of [1, 3]) {
-            const crew = new Lab.Crew(count);
+          const itself = window.Worker;
+          for (const count of [1, 3, 0]) {
+            window.Worker = count ? itself : undefined;
+            const crew = new Lab.Crew(count || 1);
             const run = new Lab.Run(settings, crew, pixels, 500);
             for (let step = 0; step < 3; step++) await run.step();
             losses.push(run.losses);
             crew.end();
           }
+          window.Worker = itself;
           return losses;
         }"""
     )
     np.testing.assert_allclose(shared, alone, rtol=1e-6)
+    np.testing.assert_allclose(without_workers, alone, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,7 +15,7 @@ Lab.part(function crew(Lab) {
       net.gradients.fill(0);
       const images = indices.map((index) => Lab.imageAt(hands.pixels, index));
       const loss = Lab.share(net, hands.loss, images, size);
-      return { loss, gradients: net.gradients };
+      return { loss, gradients: net.gradients.slice() };
     },
 
     // The pictures of some images, and the last layer's sums before its activation.
@@ -61,10 +61,24 @@ Lab.part(function crew(Lab) {
     }
   }
 
+  // Where the browser allows no worker, the page does each share itself and breathes in between.
+  class OwnHand {
+    ask(job, message) {
+      return new Promise((resolve) => setTimeout(() => resolve(hands[job](message))));
+    }
+
+    end() {}
+  }
+  const SMALL_SHARES = 20;
+
   Lab.Crew = class {
     // At most four: more gain little on a batch of 60.
     constructor(count = Math.min(navigator.hardwareConcurrency || 1, 4)) {
-      this.hands = Array.from({ length: count }, () => new Hand());
+      try {
+        this.hands = Array.from({ length: count }, () => new Hand());
+      } catch {
+        this.hands = Array.from({ length: SMALL_SHARES }, () => new OwnHand());
+      }
     }
 
     async start(message) {
