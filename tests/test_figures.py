@@ -439,6 +439,24 @@ def test_architecture_of_a_layer_that_is_called_twice():
     assert text.count("twice") == 2
 
 
+def test_layer_table_has_a_row_for_each_layer_and_one_for_the_net():
+    model = cae.strided_autoencoder()
+    table = figures.layer_table(model)
+    assert list(table.index) == [*(layer.name for layer in model.layers), "all layers"]
+    shapes = [" × ".join(map(str, layer.output.shape[1:])) for layer in model.layers]
+    assert list(table["output shape"]) == [*shapes, ""]
+    counts = [layer.count_params() for layer in model.layers] + [model.count_params()]
+    assert list(table["weights"]) == [f"{count:,}" for count in counts]
+    assert "<th>layer</th>" in " ".join(table.to_html().split())
+
+
+def test_layer_table_counts_the_weights_of_a_layer_that_is_called_twice_once():
+    image, layer = keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, padding="same", name="twice")
+    table = figures.layer_table(keras.Model(image, layer(layer(image))))
+    assert list(table.loc["twice", "weights"]) == ["10", "the same 10"]
+    assert table.loc["all layers", "weights"] == "10"
+
+
 @pytest.mark.parametrize("model", [Subclassed(), keras.Sequential([keras.layers.Dense(3)])])
 def test_architecture_wants_a_built_model(model):
     with pytest.raises(ValueError, match=f"{model.name} must be built, .*call it once on images"):

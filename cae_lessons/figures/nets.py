@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import keras
 import matplotlib
@@ -12,6 +13,9 @@ from matplotlib.textpath import TextPath
 
 from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture, svg
 from cae_lessons.tracing import named_layers, watching
+
+if TYPE_CHECKING:
+    import pandas
 
 # All in inches, but for the font.
 PIXEL, CHANNEL = 0.6 / 28, 0.8 / 32  # of a block, for each row of a map and for each map
@@ -60,9 +64,17 @@ class Block:
     @property
     def label(self):
         """The lines beside the block."""
-        shape = " × ".join(map(str, self.shape))
-        weights = f"{'the same ' * self.again}{self.weights:,} weights"
-        return [self.name, shape] + [weights] * (self.weights > 0)
+        return [self.name, self.size] + [f"{self.count} weights"] * (self.weights > 0)
+
+    @property
+    def size(self):
+        """The shape as it is written: 7 × 7 × 32."""
+        return " × ".join(map(str, self.shape))
+
+    @property
+    def count(self):
+        """The number of weights as it is written."""
+        return f"{'the same ' * self.again}{self.weights:,}"
 
     @property
     def rise(self):
@@ -114,6 +126,39 @@ def architecture(model: keras.Model) -> Picture:
         for source, target, carries_places in _connections(blocks):
             _draw_arrow(axis, source, target, places, carries_places)
         return svg(figure)
+
+
+def layer_table(model: keras.Model) -> "pandas.DataFrame":
+    """Return a table of a net's layers: what each gives for one image, and its weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `architecture`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each layer in the order of the calls, and one for the whole net; the columns
+        `output shape` and `weights` hold strings that are ready to be read.
+
+    Raises
+    ------
+    ValueError
+        As `architecture`.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> layer_table(strided_autoencoder()).loc["code"].tolist()
+    ['7 × 7 × 32', '12,832']
+    """
+    import pandas as pd  # only tables need it
+
+    rows = [(block.name, block.size, block.count) for block in _blocks(model)]
+    rows.append(("all layers", "", f"{model.count_params():,}"))
+    table = pd.DataFrame(rows, columns=["layer", "output shape", "weights"])
+    return table.set_index("layer").rename_axis(index=None, columns="layer")
 
 
 def _blocks(model):
