@@ -161,6 +161,30 @@ def test_arrays_tint_the_marked_cells():
     assert tinted.count(b"#fde3c8") - plain.count(b"#fde3c8") == 3
 
 
+def test_tinted_cells_hold_their_numbers_but_zeros():
+    texts = labels(figures.tinted({"a": [[0, 1], [2, 0]], "b": [[3]]}))
+    assert texts == ["1", "2", "a", "3", "b"]
+    assert labels(figures.tinted({"a": [[1, 2]]}, numbers=False)) == ["a"]
+
+
+def test_tinted_cells_are_the_darker_the_larger_their_numbers():
+    picture = figures.tinted({"a": [[0, 1, 2]]}, numbers=False).data.decode()
+    # White, then half as blue as the darkest, then the darkest.
+    tints = re.findall(r"fill: (#\w{6}); stroke: #bbbbbb", picture)
+    assert [tints[0], tints[2]] == ["#ffffff", figures.COLORS[0]]
+    assert tints[0] > tints[1] > tints[2]
+
+
+def test_tinted_cells_get_the_boxes_and_dots_that_are_asked_for():
+    plain = figures.tinted({"a": np.ones((4, 4))}).data
+    boxed = figures.tinted({"a": np.ones((4, 4))}, boxes={"a": [(0, 0, 2, 2), (2, 2, 1, 1)]}).data
+    assert boxed.count(b"stroke-width: 2.5") - plain.count(b"stroke-width: 2.5") == 2
+    blocks = figures.tinted({"a": np.ones((4, 4))}, block=2).data
+    assert blocks.count(b"stroke: #666666") - plain.count(b"stroke: #666666") == 4
+    dotted = figures.tinted({"a": np.ones((4, 4))}, dots={"a": np.eye(4, dtype=bool)}).data
+    assert dotted.count(b"<use ") - plain.count(b"<use ") == 4
+
+
 def test_stamping_ends_with_the_transposed_convolution():
     import tensorflow as tf
 

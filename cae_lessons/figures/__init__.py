@@ -6,6 +6,7 @@ here touches Matplotlib's global state.
 """
 
 from cae_lessons.figures.animations import Animation, stamping, unpooling
+from cae_lessons.figures.cells import tinted
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
 from cae_lessons.figures.images import digits, feature_maps, pictures, receptive_fields
 from cae_lessons.figures.nets import architecture, layer_table
@@ -34,6 +35,7 @@ __all__ = [
     "scoreboard",
     "stamping",
     "survival",
+    "tinted",
     "unpooling",
     "watched",
 ]
