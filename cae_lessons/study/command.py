@@ -17,7 +17,7 @@ from tqdm import tqdm
 from cae_lessons.study.cluster import as_they_end, connect
 from cae_lessons.study.records import SETTINGS, read_records, write_records
 from cae_lessons.study.run import run_task
-from cae_lessons.study.variants import SEEDS, tasks
+from cae_lessons.study.variants import tasks
 
 # How a seed reaches the optimum is chaotic, so a rerun is compared over its first steps.
 COMPARED_STEPS, TOLERANCE = 5, 0.01
@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.check:
             failed = check(options.out, 3, options.only, options.seeds, options.steps)
         else:
-            wanted = tasks(options.only, options.seeds or SEEDS, options.steps)
+            wanted = tasks(options.only, options.seeds, options.steps)
             if options.list:
                 return _list(wanted, options.out)
             with _alone(options.out):
@@ -202,7 +202,7 @@ def _parser():
     add("--out", metavar="FILE", default="study_records.jsonl", type=Path, help=text)
     text = "only variants whose name fits, as in 'nearest/*/200-steps'"
     add("--only", metavar="PATTERN", default="*", help=text)
-    text = f"seeds 0 to N-1 (default: {SEEDS}; with --check: all)"
+    text = "seeds 0 to N-1 of each variant (default: all that the grid gives it)"
     add("--seeds", metavar="N", type=_positive, help=text)
     add("--steps", metavar="N", type=_positive, help="training steps instead of the grid's own")
     text = (
