@@ -203,6 +203,27 @@ def test_stamping_ends_with_the_transposed_convolution():
     assert len(animation.frames) == len(animation.captions) == 5
 
 
+def test_sliding_ends_with_the_convolution():
+    image, kernel = np.arange(25.0).reshape(5, 5), np.arange(9.0).reshape(3, 3)
+    expected = keras.ops.conv(image[None, ..., None], kernel[..., None, None], 2, "valid")
+    named = {"input": image, "kernel": kernel, "output": np.array(expected)[0, ..., 0]}
+    seen = np.zeros((5, 5), bool)
+    seen[2:, 2:] = True
+    with matplotlib.rc_context(figures.STYLE):
+        corner = np.array([[False, False], [False, True]])
+        still = png(arrays_figure(named, {"input": seen, "output": corner}))
+    animation = figures.sliding(image, kernel, stride=2)
+    assert animation.frames[-1] == still.data
+    assert len(animation.frames) == len(animation.captions) == 5
+    assert animation.captions[-1].endswith(f"is {expected[0, 1, 1, 0]:g}.")
+
+
+def test_signs_stand_between_the_arrays():
+    named = {"x": [[1, 2]], "kernel": [[3]], "y": [[4, 5]]}
+    signed = labels(figures.arrays(named, signs=("∗", "=")))
+    assert sorted(set(signed) - set(labels(figures.arrays(named)))) == ["=", "∗"]
+
+
 def unpooled(kind, values, argmax):
     """Return what Keras or the package's own layer makes of the values."""
     if kind == "argmax":

@@ -5,7 +5,7 @@ animations as HTML, a table of layers as a data frame.  `save` writes a figure t
 here touches Matplotlib's global state.
 """
 
-from cae_lessons.figures.animations import Animation, stamping, unpooling
+from cae_lessons.figures.animations import Animation, sliding, stamping, unpooling
 from cae_lessons.figures.cells import tinted
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
 from cae_lessons.figures.images import digits, feature_maps, pictures, receptive_fields
@@ -33,6 +33,7 @@ __all__ = [
     "ranges",
     "receptive_fields",
     "scoreboard",
+    "sliding",
     "stamping",
     "survival",
     "tinted",

@@ -1,6 +1,6 @@
 """Numbers in cells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -14,9 +14,13 @@ from cae_lessons.figures.style import STYLE, WIDTH, Picture, svg
 if TYPE_CHECKING:
     import pandas
 
+MOST = 5.8  # inches of arrays side by side: on a phone their numbers have 9 pixels
+
 
 def arrays(
-    named: Mapping[str, ArrayLike], highlight: Mapping[str, ArrayLike] | None = None
+    named: Mapping[str, ArrayLike],
+    highlight: Mapping[str, ArrayLike] | None = None,
+    signs: Sequence[str] = (),
 ) -> Picture:
     """Draw small arrays with their numbers in the cells, side by side.
 
@@ -26,6 +30,8 @@ def arrays(
         Titles and arrays of shape (height, width).
     highlight : dict of str to array_like of bool, optional
         For some of the titles, the cells to tint.
+    signs : sequence of str
+        What stands between the arrays: `("∗", "=")` for an operation on two and its result.
 
     Returns
     -------
@@ -40,7 +46,7 @@ def arrays(
     shown = {title: np.asarray(array) for title, array in named.items()}
     tinted = {title: np.asarray(cells, bool) for title, cells in (highlight or {}).items()}
     with matplotlib.rc_context(STYLE):
-        return svg(arrays_figure(shown, tinted))
+        return svg(arrays_figure(shown, tinted, signs))
 
 
 def phases(losses: ArrayLike) -> Picture:
@@ -102,10 +108,11 @@ def matrix(array: ArrayLike, rows: str, columns: str) -> Picture:
         figure = Figure((WIDTH * 0.9, height), layout="constrained")
         axis = figure.subplots()
         limit = 2 * np.abs(cells).max()  # pale colours: the numbers stay readable
+        fits = cells.shape[1] <= 16 and all(len(f"{value:g}") <= 2 for value in cells.flat)
         axis.imshow(np.where(cells, cells, np.nan), cmap="RdBu", vmin=-limit, vmax=limit)
         for (i, j), value in np.ndenumerate(cells):
             if value:
-                axis.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
+                axis.text(j, i, f"{value:g}", ha="center", va="center", fontsize=11 if fits else 9)
         axis.set(xlabel=columns, ylabel=rows, xticks=[], yticks=[])
         return svg(figure)
 
@@ -149,11 +156,11 @@ def survival(named: "Mapping[str, pandas.DataFrame]") -> Picture:
         return svg(figure)
 
 
-def arrays_figure(named, highlight):
+def arrays_figure(named, highlight, signs=()):
     """Draw all arrays in one coordinate system, so that their cells have one size."""
     width = sum(array.shape[1] + 1 for array in named.values()) - 1
     height = max(array.shape[0] for array in named.values()) + 1
-    cell = min(0.5, WIDTH / width)
+    cell = min(0.5, MOST / width)
     figure = Figure((cell * width + 0.1, cell * height + 0.1))
     axis = figure.add_axes((0, 0, 1, 1))
     left = 0
@@ -161,6 +168,10 @@ def arrays_figure(named, highlight):
         axis.text(left + array.shape[1] / 2, -0.5, title, ha="center", va="center")
         _draw_cells(axis, array, left, highlight.get(title, np.zeros(array.shape, bool)))
         left += array.shape[1] + 1
+    gaps = np.cumsum([array.shape[1] + 1 for array in named.values()]) - 0.5
+    middle = min(array.shape[0] for array in named.values()) / 2
+    for sign, gap in zip(signs, gaps, strict=False):
+        axis.text(gap, middle, sign, ha="center", va="center", fontsize=15)
     margin = 0.05 / cell
     axis.set(xlim=(-margin, width + margin), ylim=(height - 1 + margin, -1 - margin))
     axis.set_axis_off()
