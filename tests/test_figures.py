@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 import cae_lessons as cae
-from cae_lessons.figures import curves, nets
+from cae_lessons.figures import curves, dots, nets
 from cae_lessons.figures.style import png
 from cae_lessons.figures.tables import arrays_figure
 from cae_lessons.training import TrainingRun, article_run
@@ -144,6 +144,52 @@ def test_loss_curves_draw_every_run_and_floor():
     assert more.count(b"<path") > few.count(b"<path")
     assert few.count(figures.COLORS[0].encode()) == 0  # logs are black
     assert more.count(figures.COLORS[0].encode()) > 0  # runs are not, however short
+
+
+def test_loss_curves_label_steps_and_losses_as_decimals_and_every_floor():
+    floors = {"all black": 0.114, "best constant": 0.0964, "mean image": 0.0674}
+    curves_drawn = figures.loss_curves({"a": run(np.geomspace(0.1, 0.001, 2000))}, floors)
+    text = " ".join(drawn_text(curves_drawn))
+    assert all(word in text for word in (*floors, "0.1", "0.01", "0.001", "1,000", "step + 1"))
+
+
+def test_loss_curves_highlight_some_runs_and_leave_the_others_grey():
+    runs = {f"seed {k}": run([0.1, 0.05, 0.02]) for k in range(5)}
+    drawn = figures.loss_curves(runs, highlight=["seed 3"])
+    text = drawn_text(drawn)
+    assert "seed 3" in text
+    assert "seed 2" not in text
+    assert text.count("the other runs") == 1
+    assert figures.COLORS[0].encode() in drawn.data
+    assert figures.COLORS[1].encode() not in drawn.data
+
+
+def test_labels_are_spread_no_further_than_they_must():
+    assert curves._spread([0, 100], gap=10) == [0, 100]
+    assert curves._spread([50, 50, 100], gap=10) == [45, 55, 100]
+    spread = curves._spread([0, 1, 2, 13, 60], gap=10)
+    assert min(np.diff(spread)) >= 10
+    assert np.mean(spread[:4]) == pytest.approx(4)
+
+
+def dots_of(picture):
+    return picture.data.count(b"<g clip-path=")
+
+
+def test_strip_draws_every_number_and_names_some():
+    rows = {"seeds": dict.fromkeys(range(20), 0.3) | {20: 2.3}, "article": {400: 2.4}}
+    drawn = figures.strip(rows, "loss", {"two": 2, "four": 4}, {20: "seed 20"})
+    fewer = figures.strip({**rows, "article": {}}, "loss", {"two": 2, "four": 4})
+    assert dots_of(drawn) == dots_of(fewer) + 1
+    words = drawn_text(drawn)
+    assert all(word in words for word in ("seeds", "article", "loss", "two", "four", "seed 20"))
+    assert figures.COLORS[0].encode() in drawn.data
+    assert figures.COLORS[0].encode() not in fewer.data
+
+
+def test_strip_stacks_what_would_cover_another():
+    places = dots._stack({"a": 1.0, "b": 1.04, "c": 1.08, "d": 2.0}, width=0.05)
+    assert places == {"a": (1.0, 0), "b": (1.04, 1), "c": (1.08, 0), "d": (2.0, 0)}
 
 
 def test_runs_and_logs_are_drawn_alike_only_after_many():

@@ -1,28 +1,31 @@
 """Losses and other measurements over an axis."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, WIDTH, Picture, svg
 
 if TYPE_CHECKING:
     from cae_lessons.training import TrainingRun
 
 DASHES = ("-", "--", "-.")  # once the colours are used up
 DOTS = ("o", "^", "s", "D")
+GREY = "#bbbbbb"  # what isn't the story
+LINE = 13  # points from one label to the next
 
 
 def loss_curves(
     runs: "Mapping[str, TrainingRun]",
     floors: Mapping[str, float] | None = None,
     ylabel: str = "mean squared error",
+    highlight: Collection[str] | None = None,
 ) -> Picture:
     """Draw the losses of training runs over the steps, both axes logarithmic.
 
@@ -32,14 +35,16 @@ def loss_curves(
         The article's logs are drawn as black dots, others as lines of means over windows that
         grow with the step: first in different colours, then in different dashes too.
     floors : dict of str to float, optional
-        Losses to mark with a horizontal line.
+        Losses to mark with a horizontal line, labelled at the right of the axis.
     ylabel : str
         What the losses are.
+    highlight : collection of str, optional
+        The runs to tell apart; the other lines are grey and share one label.
 
     Returns
     -------
     Picture
-        SVG.
+        SVG.  As 0 has no place on a logarithmic axis, the steps are counted from 1.
 
     Examples
     --------
@@ -48,24 +53,28 @@ def loss_curves(
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 3.8), layout="constrained")
+        figure = Figure((NARROW, 3.9), layout="constrained")
         axis = figure.subplots()
         dots, lines = _dots(), _lines()
         for label, run in runs.items():
             step, loss = np.array(run.step) + 1, np.array(run.loss)
             if "final" in run.settings:  # one of `article_run`
                 axis.plot(step, loss, label=label, **next(dots))
-            else:
+            elif highlight is None or label in highlight:
                 axis.plot(*_growing_means(step, loss), label=label, **next(lines))
-        for label, floor in (floors or {}).items():
+            else:
+                (line,) = axis.plot(*_growing_means(step, loss), color=GREY, zorder=1)
+                if "the other runs" not in axis.get_legend_handles_labels()[1]:
+                    line.set_label("the other runs")
+        for floor in (floors or {}).values():
             axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
-            axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
-                          va="bottom", fontsize=9, color="#444444")  # fmt: skip
-        axis.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
-        if len(runs) <= 6:
-            axis.legend(fontsize=9)
-        else:  # more would hide the curves
-            figure.legend(fontsize=9, loc="outside right upper")
+        axis.set(xscale="log", yscale="log", xlabel="step + 1", ylabel=ylabel)
+        _write_decimals(axis.xaxis, subs=(1,))
+        low, high = axis.get_ylim()
+        _write_decimals(axis.yaxis, subs=(1, 2, 5) if high < 1000 * low else (1,))
+        columns = 2 if len(axis.get_legend_handles_labels()[1]) <= 6 else 3
+        figure.legend(fontsize=10, loc="outside upper left", ncols=columns)
+        _label_floors(figure, axis, floors or {})
         return svg(figure)
 
 
@@ -283,6 +292,50 @@ def _lines():
     """Yield how to draw one run after the other; black is left to the logs."""
     for linestyle, color in itertools.cycle(itertools.product(DASHES, COLORS[:-1])):
         yield {"color": color, "linestyle": linestyle}
+
+
+def _write_decimals(axis, subs):
+    """Give a logarithmic axis ticks that are written as decimals, and no others."""
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _label_floors(figure, axis, floors):
+    """Write the floors' names at the right of the axis, spread so that none covers another."""
+    names = sorted(floors, key=floors.get)
+    labels = [
+        axis.annotate(name, (1, floors[name]), xycoords=("axes fraction", "data"),
+                      xytext=(10, 0), textcoords="offset points", va="center", fontsize=10,
+                      color="#444444", annotation_clip=False,
+                      arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.7,
+                                  "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)})
+        for name in names
+    ]  # fmt: skip
+    figure.draw_without_rendering()  # now the axis has its size
+    points = 72 / figure.dpi
+    heights = [axis.transData.transform((1, floors[name]))[1] * points for name in names]
+    for label, there, spread in zip(labels, heights, _spread(heights), strict=True):
+        label.xyann = (10, spread - there)
+
+
+def _spread(heights, gap=LINE):
+    """Move sorted heights apart, as little as possible in the sum of squares."""
+    groups = []  # of [the sum of the heights, less the gaps inside; how many]
+    for height in heights:
+        groups.append([height, 1])
+        while len(groups) > 1 and _top(groups[-2], gap) > _bottom(groups[-1], gap):
+            total, count = groups.pop()
+            groups[-1] = [groups[-1][0] + total, groups[-1][1] + count]
+    return [_bottom(group, gap) + gap * (i + 0.5) for group in groups for i in range(group[1])]
+
+
+def _bottom(group, gap):
+    return group[0] / group[1] - gap * group[1] / 2
+
+
+def _top(group, gap):
+    return group[0] / group[1] + gap * group[1] / 2
 
 
 def _growing_means(step, loss, points=100):
