@@ -136,6 +136,23 @@ def test_growing_means_keep_the_total():
     assert np.allclose(means, steps + 1)  # the mean of a straight line is its value at the middle
 
 
+def test_a_map_on_a_scale_of_its_own_is_black_only_where_it_is_zero():
+    maps = np.zeros((4, 4, 3))
+    maps[..., 0], maps[..., 1] = 1.0, 0.01
+    shared, own = (
+        pixels(figures.feature_maps(maps, columns=3, one_scale=scale)) for scale in (True, False)
+    )
+    black = [np.mean(picture < 0.1) for picture in (shared, own)]
+    assert black[0] > 1.5 * black[1] > 0
+
+
+def test_pictures_stand_in_rows_where_columns_are_given():
+    named = {str(k): np.ones((4, 4)) for k in range(8)}
+    wide, tall = (pixels(figures.pictures(named, columns=n)).shape for n in (None, 2))
+    assert wide[0] < wide[1]
+    assert tall[0] > tall[1]
+
+
 def test_loss_curves_draw_every_run_and_floor():
     few = figures.loss_curves({"a": article_run("strided")}).data
     more = figures.loss_curves(
