@@ -1,6 +1,7 @@
 """Losses and other measurements over an axis."""
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,13 @@ def loss_curves(
         return svg(figure)
 
 
-def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str) -> Picture:
+def lines(
+    x: ArrayLike,
+    named: Mapping[str, ArrayLike],
+    xlabel: str,
+    ylabel: str,
+    dashed: Collection[str] = (),
+) -> Picture:
     """Draw curves over one axis.
 
     Parameters
@@ -86,8 +93,10 @@ def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str
     x : array_like
         Shape (n,).
     named : dict of str to array_like
-        Labels and values, shape (n,) each.
+        Labels and values, shape (n,) each; NaN leaves a gap.
     xlabel, ylabel : str
+    dashed : collection of str
+        The labels of lines to dash, so that those show which they cover.
 
     Returns
     -------
@@ -100,13 +109,13 @@ def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 3.4), layout="constrained")
+        figure = Figure((NARROW, 3.2), layout="constrained")
         axis = figure.subplots()
         axis.axhline(0, color="#bbbbbb", linewidth=0.8)
         for label, y in named.items():
-            axis.plot(x, y, label=label)
+            axis.plot(x, y, label=label, linestyle=(0, (4, 4)) if label in dashed else "-")
         axis.set(xlabel=xlabel, ylabel=ylabel)
-        axis.legend(fontsize=9)
+        axis.legend(fontsize=10)
         return svg(figure)
 
 
@@ -121,8 +130,9 @@ def watched(named: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
     Returns
     -------
     Picture
-        SVG.  Above, the pre-activations: the range of all, the middle nine tenths, the median.
-        Below, the norm of the gradient, logarithmic; an exact 0 is a cross on the axis.
+        SVG, two nets side by side.  Above, the pre-activations: the range of all, the middle nine
+        tenths, the median; the axis is linear between −10 and 10 and logarithmic outside.  Below,
+        the norm of the gradient, logarithmic; an exact 0 is a cross on a line of its own.
 
     Examples
     --------
@@ -130,17 +140,27 @@ def watched(named: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
     >>> watched({"a net": [record]}).kind
     'svg'
     """
+    norms = [record["gradient"] for records in named.values() for record in records]
+    low = min((norm for norm in norms if norm > 0), default=1.0)
+    pairs = math.ceil(len(named) / 2)
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 4.2), layout="constrained")
-        rows = figure.subplots(2, len(named), sharex=True, sharey="row", squeeze=False)
-        for (above, below), (title, records) in zip(rows.T, named.items(), strict=True):
-            steps = [record["step"] for record in records]
+        figure = Figure((NARROW, 3.3 * pairs), layout="constrained")
+        axes = figure.subplots(2 * pairs, 2, sharex=True)
+        for axis in axes.flat:
+            axis.set_visible(False)
+        for number, (title, records) in enumerate(named.items()):
+            above, below = axes[2 * (number // 2) : 2 * (number // 2) + 2, number % 2]
+            steps = np.array([record["step"] for record in records])
+            above.sharey(axes[0, 0])
+            below.sharey(axes[1, 0])
             _draw_bands(above, steps, [record["pre_activation"] for record in records])
-            _draw_gradients(below, steps, np.array([record["gradient"] for record in records]))
-            above.set_title(title, fontsize=9)
-            below.set_xlabel("step")
-        rows[0, 0].set_ylabel("pre-activation")
-        rows[1, 0].set_ylabel("gradient")
+            _draw_gradients(below, steps, np.array([record["gradient"] for record in records]), low)
+            above.set(title=title, visible=True)
+            below.set(xlabel="step" if number >= len(named) - 2 else None, visible=True)
+            for axis, label in ((above, "pre-activation"), (below, "gradient")):
+                axis.set_ylabel(None if number % 2 else label)
+                axis.tick_params(labelleft=not number % 2)
+        _mark_powers_and_zero(axes[1, 0], low, max(norms))
         return svg(figure)
 
 
@@ -270,16 +290,32 @@ def _draw_bands(axis, steps, percentiles):
     axis.plot(steps, median, color=COLORS[0])
     axis.axhline(0, color="#bbbbbb", linewidth=0.8)
     axis.set_yscale("symlog", linthresh=10)  # a dead relu falls and falls
+    axis.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}".replace("-", "−"))
+    )
     axis.yaxis.set_minor_locator(NullLocator())
 
 
-def _draw_gradients(axis, steps, norms):
+def _draw_gradients(axis, steps, norms, low):
     axis.set_yscale("log")
-    gone = norms == 0
-    axis.plot(steps, np.where(gone, np.nan, norms), ".-", color=COLORS[1], markersize=3)
-    for step in np.asarray(steps)[gone]:
-        axis.annotate("×", (step, 0), xycoords=("data", "axes fraction"), ha="center",
-                      va="center", fontsize=7, color=COLORS[1], in_layout=False)  # fmt: skip
+    axis.axhline(_zero(low), color="#bbbbbb", linewidth=0.8)
+    axis.plot(steps, np.where(norms == 0, np.nan, norms), ".-", color=COLORS[1], markersize=4)
+    gone = steps[norms == 0]
+    axis.plot(gone, np.full(len(gone), _zero(low)), "x", color=COLORS[1], markersize=4.5)
+
+
+def _mark_powers_and_zero(axis, low, high):
+    """Give a logarithmic axis a tick for 0, below the others."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(max(low, high)))
+    powers = range(last, first - 1, -2)
+    ticks = [_zero(low), *(10.0**power for power in powers)]
+    axis.set_yticks(ticks, ["0", *(f"$10^{{{power}}}$" for power in powers)])
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _zero(low):
+    """Return where 0 stands on a logarithmic axis whose lowest number is given."""
+    return 10.0 ** (math.floor(math.log10(low)) - 1)
 
 
 def _dots():
