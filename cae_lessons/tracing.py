@@ -5,6 +5,7 @@ of a look, each layer's `call` notes what it was given and what it returned.
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -76,30 +77,64 @@ def trace(model: keras.Model, images: Any) -> Trace:
     >>> [call.path for call in found.calls]
     ['convolution_1', 'code', 'transposed_convolution_1', 'reconstruction']
     """
-    images = ops.convert_to_tensor(images)
-    if not model.built:  # Keras builds by calling the layers with symbols, which show nothing
-        model(images[:1], training=False)
-    found, known = Trace(), [images]
+    with tracing(model) as run:
+        return run(images)
+
+
+@contextlib.contextmanager
+def tracing(model: keras.Model) -> Iterator[Callable[[Any], Trace]]:
+    """Yield a function that traces one batch, as `trace` does; several threads may call it at once.
+
+    Parameters
+    ----------
+    model : keras.Model
+    """
+    current = threading.local()  # each thread has a batch of its own
 
     def note(path, layer, inputs, outputs):
-        if not _is_container(layer):
-            for tensor in inputs:
-                note_own_code(f"input of {path}", tensor)
-            found.calls.append(Call(path, layer, inputs, outputs[0]))
-        elif not _is_keras_own(layer):
-            note_own_code(path, outputs[0], layer)
-        known.extend(outputs)
+        if hasattr(current, "notes"):
+            current.notes.take(path, layer, inputs, outputs)
 
-    def note_own_code(path, tensor, layer=None):
-        if not _is_among(tensor, known):
-            found.calls.append(Call(path, layer, [], tensor))
-            known.append(tensor)
+    def run(images):
+        images = ops.convert_to_tensor(images)
+        if not model.built:  # Keras builds by calling the layers with symbols, which show nothing
+            model(images[:1], training=False)
+        current.notes = notes = _Notes(images)
+        try:
+            output = model(images, training=False)
+        finally:
+            del current.notes
+        return notes.end(model.name, output)
 
     with watching(model, note):
-        found.output = model(images, training=False)
-    for tensor in tree.flatten(found.output):
-        note_own_code(model.name, tensor)
-    return found
+        yield run
+
+
+class _Notes:
+    """The calls that one batch takes, as they come."""
+
+    def __init__(self, images):
+        self._trace, self._known = Trace(), [images]
+
+    def take(self, path, layer, inputs, outputs):
+        if not _is_container(layer):
+            for tensor in inputs:
+                self._take_own_code(f"input of {path}", tensor)
+            self._trace.calls.append(Call(path, layer, inputs, outputs[0]))
+        elif not _is_keras_own(layer):
+            self._take_own_code(path, outputs[0], layer)
+        self._known.extend(outputs)
+
+    def end(self, name, output):
+        self._trace.output = output
+        for tensor in tree.flatten(output):
+            self._take_own_code(name, tensor)
+        return self._trace
+
+    def _take_own_code(self, path, tensor, layer=None):
+        if not _is_among(tensor, self._known):
+            self._trace.calls.append(Call(path, layer, [], tensor))
+            self._known.append(tensor)
 
 
 @contextlib.contextmanager
