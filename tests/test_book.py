@@ -6,7 +6,9 @@ import runpy
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import cae_lessons as cae
 
@@ -159,6 +161,14 @@ def test_every_exercise_has_a_hint_and_an_executed_solution(notebook):
     solutions = re.findall(r"\{solution-start\}(.*?)\{solution-end\}", text, re.S)
     assert all(EXECUTED in solution for solution in solutions)
     assert len(solutions) == len(labels)
+
+
+def test_opening_picture_is_what_its_script_draws(tmp_path):
+    script = runpy.run_path(str(ROOT / "book" / "opening_picture.py"), run_name="opening")
+    script["draw"]().save(tmp_path / "floors.png")
+    drawn, stored = imread(tmp_path / "floors.png"), imread(script["FILE"])
+    assert drawn.shape == stored.shape
+    assert np.abs(drawn - stored).mean() < 0.01  # another version's fonts may differ a little
 
 
 @pytest.mark.parametrize("page", ["README.md", "book/intro.md", "book/api.md"])
