@@ -1,11 +1,14 @@
 """What no training can beat: the lowest mean squared error of a restricted picture."""
 
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cae_lessons.batches import in_parts
 from cae_lessons.layers import corner_mask, pair, same_margins
-from cae_lessons.mnist import takes_images
+from cae_lessons.mnist import check_images, takes_images
 
 
 @takes_images
@@ -232,6 +235,73 @@ def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
 
 
 @takes_images
+def linear(
+    train_images: ArrayLike, images: ArrayLike, code_size: int | Sequence[int]
+) -> float | np.ndarray:
+    """Return the loss of the best linear autoencoder with a code of a given size, that is, PCA.
+
+    Of all linear encoders and decoders, biases included, none has a lower mean squared error on
+    the images it was trained on than the projection on their first principal components, about
+    their mean.  So this is a floor where `images` are the training images.  On other images it is
+    what the best linear autoencoder loses there.
+
+    Parameters
+    ----------
+    train_images : array_like
+        Floats in [0, 1], shape (n, height, width, channels): what the components are taken from.
+    images : array_like
+        The images whose loss is measured, of the same height, width and channels.
+    code_size : int or sequence of int
+        The number of components, from 0 (the mean image alone) to the number of values in an
+        image, height · width · channels (nothing is lost).  Several take no longer than one.
+
+    Returns
+    -------
+    float or numpy.ndarray
+        The mean squared error of the images' projections; for several sizes, one for each.
+
+    Raises
+    ------
+    ValueError
+        `train_images` or `images` isn't such an array, their images differ in shape, or
+        `code_size` isn't such a number.
+
+    Notes
+    -----
+    Exact up to rounding.  The covariance of all pixels is held at once: for d values in an image
+    d² numbers, 5 MB for 28 × 28.
+
+    References
+    ----------
+    Eckart and Young, "The approximation of one matrix by another of lower rank", 1936.  Baldi and
+    Hornik, "Neural networks and principal component analysis: learning from examples without
+    local minima", 1989.
+
+    Examples
+    --------
+    >>> line = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]).reshape(3, 1, 2, 1)
+    >>> linear(line, line, [0, 1]).round(6).tolist()  # two equal pixels, one number
+    [0.166667, 0.0]
+    """
+    images = check_images(images)
+    shape = train_images.shape[1:]
+    if images.shape[1:] != shape:
+        raise ValueError(
+            f"images must have the shape of train_images, {shape}, got {images.shape[1:]}"
+        )
+    several = np.ndim(code_size) == 1
+    sizes = code_size if several else [code_size]
+    checked = [_code_size(size, int(np.prod(shape))) for size in sizes]
+    mean = mean_of(train_images)
+    components = _components(train_images, mean)
+    parts = (_flat(images[part] - mean) for part in in_parts(len(images)))
+    along_each = sum(_square(part @ components).sum(axis=0) for part in parts) / images.size
+    # The components are orthonormal: the squared error is what lies along those left out.
+    left_out = np.array([along_each[size:].sum() for size in checked])
+    return left_out if several else float(left_out[0])
+
+
+@takes_images
 def cross_entropy(images: ArrayLike, lowest: float = 0.0, highest: float = 1.0) -> float:
     """Return the lowest binary cross-entropy of probabilities between two limits, in nats.
 
@@ -263,7 +333,9 @@ def cross_entropy(images: ArrayLike, lowest: float = 0.0, highest: float = 1.0) 
     0.693147
     """
     if not 0 <= lowest <= highest <= 1:
-        raise ValueError(f"limits {lowest:g} and {highest:g}, expected 0 ≤ lowest ≤ highest ≤ 1")
+        raise ValueError(
+            f"the limits must be in order, 0 ≤ lowest ≤ highest ≤ 1, got {lowest:g} and {highest:g}"
+        )
 
     def of_the_best(part):
         part = part.astype(np.float64)
@@ -380,6 +452,30 @@ def _mean(images, loss):
     """Average over all pixels, part by part: memory doesn't grow with the number of images."""
     parts = (images[part] for part in in_parts(len(images)))
     return sum(float(np.sum(loss(part), dtype=np.float64)) for part in parts) / images.size
+
+
+def _code_size(value, most):
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = -1
+    if isinstance(value, bool) or not 0 <= size <= most:
+        raise ValueError(
+            f"code_size must be a whole number from 0 to {most}, the number of values in an "
+            f"image, got {value!r}"
+        )
+    return size
+
+
+def _components(images, mean):
+    """Return the principal components as columns, the one with the largest variance first."""
+    parts = (_flat(images[part] - mean) for part in in_parts(len(images)))
+    covariance = sum(part.T @ part for part in parts)
+    return np.linalg.eigh(covariance)[1][:, ::-1]
+
+
+def _flat(part):
+    return part.reshape(len(part), -1)
 
 
 def _square(x):
