@@ -298,10 +298,11 @@ def _draw_bands(axis, steps, percentiles):
 
 def _draw_gradients(axis, steps, norms, low):
     axis.set_yscale("log")
+    axis.set_ylim(bottom=_zero(low) / 3)
     axis.axhline(_zero(low), color="#bbbbbb", linewidth=0.8)
     axis.plot(steps, np.where(norms == 0, np.nan, norms), ".-", color=COLORS[1], markersize=4)
-    gone = steps[norms == 0]
-    axis.plot(gone, np.full(len(gone), _zero(low)), "x", color=COLORS[1], markersize=4.5)
+    for step in steps[norms == 0]:
+        axis.text(step, _zero(low), "×", ha="center", va="center", fontsize=10, color=COLORS[1])
 
 
 def _mark_powers_and_zero(axis, low, high):
