@@ -634,10 +634,10 @@ def test_survival_shows_every_share():
     import pandas as pd
 
     table = pd.DataFrame({0.01: [0.25, 0.5], 0.001: [1.0, 0.75]}, index=[0.1, 0.02])
-    texts = labels(figures.survival({"one": table, "two": table.iloc[::-1]}))
-    assert [text for text in texts if text.endswith("%")] == [
-        *("25%", "100%", "50%", "75%"),
-        *("50%", "75%", "25%", "100%"),
+    texts = labels(figures.survival({"one": table, "two": table.iloc[::-1]}, runs=8))
+    assert [text for text in texts if text.endswith("/8")] == [
+        *("2/8", "8/8", "4/8", "6/8"),
+        *("4/8", "6/8", "2/8", "8/8"),
     ]
 
 

@@ -178,7 +178,8 @@ def scoreboard(rows: Mapping[str, tuple[float, ArrayLike, ArrayLike]], black: fl
     Returns
     -------
     Picture
-        SVG; a dot a run, filled if it trained, on a logarithmic axis, and a bar at the floor.
+        SVG; a dot for each run, filled if it trained, on a logarithmic axis, and a bar at the
+        floor.  Dots that would cover each other stand above each other.
 
     Examples
     --------
@@ -186,21 +187,22 @@ def scoreboard(rows: Mapping[str, tuple[float, ArrayLike, ArrayLike]], black: fl
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 0.7 + 0.34 * len(rows)), layout="constrained")
+        figure = Figure((NARROW, 0.8 + 0.5 * len(rows)), layout="constrained")
         axis = figure.subplots()
-        axis.axvline(black, color="#666666", linestyle=":", linewidth=1)
+        axis.axvline(black, color="#666666", linestyle=":", linewidth=1, zorder=0)
         for row, (floor, losses, trained) in enumerate(rows.values()):
-            losses, trained = np.asarray(losses), np.asarray(trained, bool)
-            axis.plot(losses[trained], np.full(trained.sum(), row), "o", color=COLORS[0], ms=5)
-            axis.plot(losses[~trained], np.full((~trained).sum(), row), "o", color=COLORS[1],
-                      ms=5, fillstyle="none")  # fmt: skip
+            losses, trained = np.asarray(losses, float), np.asarray(trained, bool)
+            y = row + _aside(np.log10(losses))
+            axis.plot(losses[trained], y[trained], "o", color=COLORS[0], ms=4)
+            axis.plot(losses[~trained], y[~trained], "o", color=COLORS[1], ms=4,
+                      fillstyle="none")  # fmt: skip
             if floor:
-                axis.plot([floor, floor], [row - 0.35, row + 0.35], color="black", linewidth=2)
+                axis.plot([floor, floor], [row - 0.45, row + 0.45], color="black", linewidth=2,
+                          zorder=0)  # fmt: skip
         axis.set(xscale="log", xlabel="mean squared error on the test images")
         axis.set(yticks=range(len(rows)), yticklabels=rows.keys())
-        axis.invert_yaxis()
-        axis.grid(axis="y", color="#eeeeee")
-        axis.set_axisbelow(True)
+        axis.set_ylim(len(rows) - 0.45, -0.55)
+        _write_decimals(axis.xaxis, subs=(1,))
         return svg(figure)
 
 
@@ -281,6 +283,18 @@ def growth(named: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str) -> Pic
             axis.xaxis.set_minor_locator(NullLocator())
         axes[0].set_ylabel(ylabel)
         return svg(figure)
+
+
+def _aside(positions, width=0.06, most=0.8):
+    """Return how far each dot stands above or below its row, so that none covers another."""
+    levels = np.zeros(len(positions), int)
+    order = np.argsort(positions, kind="stable")
+    for place, dot in enumerate(order):
+        near = order[:place][positions[dot] - positions[order[:place]] < width]
+        free = set(range(len(positions))) - set(levels[near].tolist())
+        levels[dot] = min(free)
+    away = np.where(levels % 2, 1, -1) * ((levels + 1) // 2)  # 0, 1, −1, 2, −2, …
+    return away * min(0.11, most / (1 + levels.max(initial=0)))
 
 
 def _draw_bands(axis, steps, percentiles):

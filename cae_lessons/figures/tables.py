@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import STYLE, WIDTH, Picture, svg
+from cae_lessons.figures.style import NARROW, STYLE, WIDTH, Picture, svg
 
 if TYPE_CHECKING:
     import pandas
@@ -117,7 +117,7 @@ def matrix(array: ArrayLike, rows: str, columns: str) -> Picture:
         return svg(figure)
 
 
-def survival(named: "Mapping[str, pandas.DataFrame]") -> Picture:
+def survival(named: "Mapping[str, pandas.DataFrame]", runs: int) -> Picture:
     """Draw how many runs train, over learning rates and the widths of the first weights.
 
     Parameters
@@ -125,20 +125,22 @@ def survival(named: "Mapping[str, pandas.DataFrame]") -> Picture:
     named : dict of str to pandas.DataFrame
         Titles and tables: the index the standard deviations, the columns the learning rates, the
         values the share of runs that trained, from 0 to 1.
+    runs : int
+        How many runs each share is of.
 
     Returns
     -------
     Picture
-        SVG; a table of percentages for each title, the bluer the more.
+        SVG; a table of counts for each title, the bluer the more.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> survival({"a net": pd.DataFrame({0.01: [0.5], 0.001: [1.0]}, index=[0.1])}).kind
+    >>> survival({"a net": pd.DataFrame({0.01: [0.5], 0.001: [1.0]}, index=[0.1])}, runs=8).kind
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 2.7), layout="constrained")
+        figure = Figure((NARROW, 2.6), layout="constrained")
         for axis, (title, table) in zip(
             figure.subplots(1, len(named), sharey=True, squeeze=False)[0],
             named.items(),
@@ -147,7 +149,8 @@ def survival(named: "Mapping[str, pandas.DataFrame]") -> Picture:
             axis.imshow(table.values, cmap="Blues", vmin=0, vmax=1)
             for (i, j), share in np.ndenumerate(table.values):
                 color = "white" if share > 0.6 else "black"
-                axis.text(j, i, f"{share:.0%}", ha="center", va="center", color=color)
+                text = f"{runs * share:.0f}/{runs}"
+                axis.text(j, i, text, ha="center", va="center", color=color)
             axis.set(xticks=range(table.shape[1]), yticks=range(table.shape[0]))
             axis.set(xticklabels=table.columns, yticklabels=table.index)
             axis.set(title=title, xlabel="learning rate")
