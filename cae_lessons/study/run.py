@@ -30,7 +30,7 @@ def build_model(settings: Mapping[str, Any]) -> keras.Model:
     Parameters
     ----------
     settings : dict
-        As `tasks` gives them.
+        As `tasks` returns them.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def build_model(settings: Mapping[str, Any]) -> keras.Model:
 
 
 def as_logits(model: keras.Model) -> keras.Model:
-    """Return a model whose output, whatever made it, is taken as logits.
+    """Return a model whose output is taken as logits, whatever its activation.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def as_logits(model: keras.Model) -> keras.Model:
     Returns
     -------
     keras.Model
-        The same with one more layer, named `logits`, that changes nothing.
+        The same model with one more layer, named `logits`, which changes nothing.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     settings : dict
-        As `tasks` gives them.
+        As `tasks` returns them.
 
     Returns
     -------
@@ -132,14 +132,14 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def thin(losses: Sequence[float], points: int = CURVE_POINTS) -> tuple[list[float], list[float]]:
-    """Average a loss curve over windows that grow with the step; the first few steps stay.
+    """Average a loss curve over windows that grow with the step; the first few steps are kept.
 
     Parameters
     ----------
     losses : sequence of float
-        One for each step.
+        The loss of each step.
     points : int
-        About how many to keep.
+        About how many values to keep.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def thin(losses: Sequence[float], points: int = CURVE_POINTS) -> tuple[list[floa
 
 
 def versions() -> dict[str, str]:
-    """Return what a record was made with.
+    """Return the versions of what a record was made with.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def versions() -> dict[str, str]:
 
 
 def _train(model, images, loss, settings):
-    """Train a task's model, by `train` wherever that has the options."""
+    """Train a task's model, by `train` if it has the options."""
     options = {name: settings[name] for name in ("steps", "learning_rate", "seed")}
     if settings["clip_norm"]:
         return _train_with_clipping(model, images, settings["clip_norm"], **options)
@@ -183,7 +183,7 @@ def _train(model, images, loss, settings):
 
 
 def _train_with_clipping(model, images, clip_norm, *, steps, learning_rate, seed):
-    """Train as `train` does, on the same batches, with the gradients' common norm limited."""
+    """Train as `train` does, on the same batches, but limit the norm of all gradients together."""
     adam = keras.optimizers.Adam(learning_rate, epsilon=EPSILON, global_clipnorm=clip_norm)
     model.compile(adam, loss="mse")
     start, losses = time.perf_counter(), []
@@ -195,7 +195,7 @@ def _train_with_clipping(model, images, clip_norm, *, steps, learning_rate, seed
 
 
 def _with_batch_normalization(model, where):
-    """Return a net of the same weights that normalizes what enters its decoder's activations."""
+    """Return a net with the same initial weights and batch normalization in its decoder."""
 
     def call(layer, x, **options):
         hidden = layer.name == "transposed_convolution_1"
@@ -237,5 +237,5 @@ def _floor(net):
 
 
 def _round(value):
-    """Keep six digits: more are noise, and make the file large."""
+    """Keep six digits: more would be noise and make the file large."""
     return float(f"{value:.6g}") if math.isfinite(value) else value

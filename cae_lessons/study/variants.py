@@ -1,17 +1,17 @@
-"""What the study runs: its grid of variants, each with a number of seeds."""
+"""What the study runs: a grid of variants, each with several seeds."""
 
 import fnmatch
 from typing import Any
 
 from cae_lessons.runs import ARTICLE_STEPS
 
-SEEDS = 8  # of most variants; a rate needs more
+SEEDS = 8  # of most variants; to measure a rate takes more
 MORE_SEEDS = {
     "nearest/sigmoid-sigmoid/250-steps": 100,
     "strided/relu-relu/400-steps": 64,
     "nearest/sigmoid-sigmoid/5000-steps": 32,
 }
-SHORT_STEPS = 200  # what throws a net happens in the first 20
+SHORT_STEPS = 200  # a net that collapses does so in the first 20
 MEAN_PIXEL_LOGIT = -1.9
 ARTICLE = {
     "decoder_bias": False,
@@ -35,7 +35,7 @@ NETS = {
 
 
 def variant(net: str, **settings: Any) -> dict[str, Any]:
-    """Return a variant's settings: the article's, but for those given.
+    """Return a variant's settings: the article's, except for those given.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        With the variant's name, which says what differs from the article.
+        The settings, and the variant's name, which says what differs from the article.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def grid() -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        As `variant` gives them.
+        As `variant` returns them.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def tasks(
     Raises
     ------
     ValueError
-        No variant's name fits the pattern.
+        No variant's name matches the pattern.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def tasks(
     """
     chosen = [each for each in grid() if fnmatch.fnmatchcase(each["variant"], only)]
     if not chosen:
-        raise ValueError(f"no variant has a name like {only!r}: --list shows the names")
+        raise ValueError(f"no variant's name matches {only!r}: --list shows the names")
     if steps is not None:
         renamed = [_with_steps(each, steps) for each in chosen]
         chosen = list({each["variant"]: each for each in renamed}.values())
@@ -206,7 +206,7 @@ def _with_steps(settings, steps):
 
 
 def _settings_that_may_rescue(hidden, output):
-    """Return the nearest net with every learning rate and every width of its first weights."""
+    """Return the nearest net with several learning rates and widths of the initial weights."""
     return [
         variant("nearest", hidden=hidden, output=output, learning_rate=rate, stddev=stddev)
         for rate in (0.01, 0.003, 0.001)
@@ -215,7 +215,7 @@ def _settings_that_may_rescue(hidden, output):
 
 
 def _remedies():
-    """Return the nearest net at the article's own rate, with one remedy each."""
+    """Return the nearest net at the article's own rate, with one remedy at a time."""
     changes = [
         {},
         {"warmup_steps": 100},
@@ -232,7 +232,7 @@ def _remedies():
 
 
 def _reader_b():
-    """Return reader B's list, one on top of the other: no last sigmoid, biases, unpool first."""
+    """Return reader B's advice, step by step: no last sigmoid, then biases, then unpool first."""
     return [
         variant(net, output="linear", decoder_bias=bias, steps=1000)
         for net in ("nearest", "mirrored-nearest")
@@ -241,7 +241,7 @@ def _reader_b():
 
 
 def _encoders():
-    """Return strides and pooling in the encoder, before one and the same decoder."""
+    """Return encoders with strides and with pooling, in front of the same decoder."""
     return [
         variant(net, hidden=each, output=each, learning_rate=0.001, steps=1000)
         for net in ("strided", "mirrored-zero-fill")
@@ -250,7 +250,7 @@ def _encoders():
 
 
 def _from_the_article_to_today():
-    """Return the strided net with one change after the other, and today's mirrored nets."""
+    """Return the strided net with one change after another, and today's mirrored nets."""
     relus = {"hidden": "relu", "learning_rate": 0.001, "steps": ARTICLE_STEPS}
     glorot = {**relus, "initializer": "glorot_uniform"}
     return [
