@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, STYLE, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
 
-NARROW = 4.8  # inches: on a phone the numbers are still large enough
-LARGEST_CELL, TITLE = 0.45, 0.3
+LARGEST_CELL, TITLE = 0.45, 0.3  # inches
 
 
 def tinted(

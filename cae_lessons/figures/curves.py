@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, NARROW, STYLE, WIDTH, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
 
 if TYPE_CHECKING:
     from cae_lessons.training import TrainingRun
@@ -232,7 +232,7 @@ def ranges(
     """
     labels = list(next(iter(rows.values())))
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 1 + 0.42 * len(rows)), layout="constrained")
+        figure = Figure((NARROW, 1.2 + 0.5 * len(rows)), layout="constrained")
         axis = figure.subplots()
         axis.axvline(mark, color="#666666", linestyle=":", linewidth=1)
         for index, label in enumerate(labels):
@@ -247,7 +247,7 @@ def ranges(
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.xaxis.set_minor_locator(NullLocator())
         axis.invert_yaxis()
-        figure.legend(fontsize=9, loc="outside upper center", ncols=3)
+        figure.legend(fontsize=10, loc="outside upper center", ncols=2)
         return svg(figure)
 
 
@@ -272,16 +272,16 @@ def growth(named: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str) -> Pic
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 2.9), layout="constrained")
-        axes = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
+        figure = Figure((NARROW, 0.2 + 2.1 * len(named)), layout="constrained")
+        axes = figure.subplots(len(named), 1, sharey=True, squeeze=False)[:, 0]
         for axis, (label, (sizes, costs)) in zip(axes, named.items(), strict=True):
             x, y = np.asarray(sizes, float), np.asarray(costs)
             axis.plot(x, y[-1] * x / x[-1], "--", color="#888888", linewidth=1)
             axis.plot(x, y, "o-", ms=4)
-            axis.set(xscale="log", yscale="log", xlabel=label)
-            axis.set_xticks(x, [f"{size:,.0f}" for size in x], fontsize=8, rotation=45)
+            axis.set(xscale="log", yscale="log", xlabel=label, ylabel=ylabel)
+            axis.set_xticks(x, [f"{size:,.0f}" for size in x], fontsize=10)
             axis.xaxis.set_minor_locator(NullLocator())
-        axes[0].set_ylabel(ylabel)
+            _write_decimals(axis.yaxis, subs=(1,))
         return svg(figure)
 
 
