@@ -125,6 +125,12 @@ def train(
     RuntimeError
         Keras runs on another backend than TensorFlow.
 
+    Notes
+    -----
+    Where TensorFlow's operations have one thread each, which the package asks for on two cores, a
+    step computes as many parts of its batch side by side as there are cores, if all layers treat
+    each image by itself.  This is the same up to rounding.
+
     References
     ----------
     The article's section 2.  Kingma and Ba, "Adam: a method for stochastic optimization",
