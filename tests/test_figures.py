@@ -295,35 +295,44 @@ def unpooled(kind, values, argmax):
     return layer(2)(values)
 
 
-@pytest.mark.parametrize("kind", ["zero-fill", "nearest", "argmax"])
-def test_unpooling_ends_with_what_the_layer_gives(kind):
+def test_unpooling_ends_with_what_the_layers_give():
     values, argmax = np.array([[5.0, 7.0], [1.0, 4.0]]), np.array([[4, 6], [8, 10]])
     masks = {
         "zero-fill": cae.layers.corner_mask(4, 2)[..., 0],
         "nearest": np.ones((4, 4)),
         "argmax": np.isin(np.arange(16).reshape(4, 4), argmax),
     }
-    expected = unpooled(kind, values[None, ..., None], argmax[None, ..., None])
-    named = {
-        "values": values,
-        "spread": unpooled("nearest", values[None, ..., None], None)[0, ..., 0],
-        "mask": masks[kind].astype(int),
-        "product": expected[0, ..., 0],
-    }
-    named = {title: np.array(array) for title, array in named.items()}
-    last = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+    layers = values[None, ..., None], argmax[None, ..., None]
+    products = {name: np.array(unpooled(name, *layers))[0, ..., 0] for name in masks}
+    above = {"values": values} | {f"mask: {name}": mask.astype(int) for name, mask in masks.items()}
+    below = {"spread": products["nearest"]} | products
+    last = {title: np.zeros(array.shape, bool) for title, array in (above | below).items()}
     for tinted in last.values():
         tinted[len(tinted) // 2 :, len(tinted) // 2 :] = True
     with matplotlib.rc_context(figures.STYLE):
-        still = png(arrays_figure(named, last))
-    animation = figures.unpooling(values, masks[kind])
+        still = png(arrays_figure(above, last, below=below))
+    animation = figures.unpooling(values, masks)
     assert animation.frames[-1] == still.data
     assert len(animation.frames) == len(animation.captions) == 5
+    assert all(name in animation.alt for name in masks)
 
 
-def test_unpooling_refuses_a_mask_without_whole_blocks():
-    with pytest.raises(ValueError, match="blocks"):
-        figures.unpooling(np.ones((2, 2)), np.ones((4, 5)))
+@pytest.mark.parametrize(
+    ("shapes", "message"), [([(4, 5)], "blocks"), ([(4, 4), (2, 2)], "one shape"), ([], "one")]
+)
+def test_unpooling_refuses_masks_without_whole_blocks(shapes, message):
+    masks = {str(shape): np.ones(shape) for shape in shapes}
+    with pytest.raises(ValueError, match=message):
+        figures.unpooling(np.ones((2, 2)), masks)
+
+
+def test_diagonal_has_a_dot_for_each_pair():
+    pairs = np.array([[0.08, 0.081], [0.08, 0.081], [0.104, 0.104]])
+    dots = [
+        figures.diagonal(*some.T, "floor", "loss").data.decode().count(f"fill: {figures.COLORS[0]}")
+        for some in (pairs[1:], pairs)
+    ]
+    assert dots[1] - dots[0] == 1
 
 
 def test_receptive_fields_tint_the_seen_pixels_only():

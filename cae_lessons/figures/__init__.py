@@ -8,7 +8,7 @@ here touches Matplotlib's global state.
 from cae_lessons.figures.animations import Animation, sliding, stamping, unpooling
 from cae_lessons.figures.cells import tinted
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
-from cae_lessons.figures.dots import strip
+from cae_lessons.figures.dots import diagonal, strip
 from cae_lessons.figures.images import digits, feature_maps, pictures, receptive_fields
 from cae_lessons.figures.nets import architecture, layer_table
 from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture
@@ -22,6 +22,7 @@ __all__ = [
     "Picture",
     "architecture",
     "arrays",
+    "diagonal",
     "digits",
     "feature_maps",
     "growth",

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
@@ -173,15 +174,16 @@ def _window_frame(image, kernel, output, position, stride, at):
         return png(arrays_figure(named, tinted)).data
 
 
-def unpooling(values: ArrayLike, mask: ArrayLike) -> Animation:
-    """Animate an unpooling: each value fills its block, and the mask says where it stays.
+def unpooling(values: ArrayLike, masks: Mapping[str, ArrayLike]) -> Animation:
+    """Animate unpoolings side by side: each value fills its block, and masks say where it stays.
 
     Parameters
     ----------
     values : array_like
         Shape (h, w).
-    mask : array_like of bool
-        Shape (height, width), multiples of h and w: the blocks.
+    masks : dict of str to array_like of bool
+        The names of the unpoolings, and their masks: of one shape (height, width), multiples of h
+        and w, the blocks.
 
     Returns
     -------
@@ -191,41 +193,49 @@ def unpooling(values: ArrayLike, mask: ArrayLike) -> Animation:
     Raises
     ------
     ValueError
-        The mask doesn't divide into a block for each value.
+        The masks differ in shape, or don't divide into a block for each value.
 
     Examples
     --------
-    >>> len(unpooling([[5, 7], [0, 4]], np.ones((4, 4), bool)).frames)
+    >>> len(unpooling([[5, 7], [0, 4]], {"nearest": np.ones((4, 4), bool)}).frames)
     5
     """
-    values, mask = np.asarray(values), np.asarray(mask, bool)
-    if any(size % count for size, count in zip(mask.shape, values.shape, strict=True)):
+    values = np.asarray(values)
+    kept = {name: np.asarray(mask, bool) for name, mask in masks.items()}
+    shapes = {mask.shape for mask in kept.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"the masks must have one shape, got {sorted(shapes)}")
+    (shape,) = shapes
+    if any(size % count for size, count in zip(shape, values.shape, strict=True)):
         raise ValueError(
-            f"the mask must divide into blocks, one for each of {values.shape} values, "
-            f"got shape {mask.shape}"
+            f"the masks must divide into blocks, one for each of {values.shape} values, "
+            f"got shape {shape}"
         )
-    rows, columns = (size // count for size, count in zip(mask.shape, values.shape, strict=True))
-    spread = np.zeros(mask.shape, values.dtype)
-    frames = [_unpooling_frame(values, spread, mask, None)]
+    rows, columns = (size // count for size, count in zip(shape, values.shape, strict=True))
+    spread = np.zeros(shape, values.dtype)
+    frames = [_unpooling_frame(values, spread, kept, None)]
     captions = ["No value is unpooled yet."]
     for (i, j), value in np.ndenumerate(values):
         block = (slice(rows * i, rows * (i + 1)), slice(columns * j, columns * (j + 1)))
         spread[block] = value
-        frames.append(_unpooling_frame(values, spread, mask, ((i, j), block)))
+        frames.append(_unpooling_frame(values, spread, kept, ((i, j), block)))
         captions.append(f"Value ({i}, {j}): {value:g} fills its block, times the mask.")
-    alt = "The values, one after the other, fill their blocks; the mask keeps some of the copies."
+    names = ", ".join(kept)
+    alt = (
+        "The values, one after the other, fill their blocks. Below each mask stands its product "
+        f"with the filled blocks: {names}."
+    )
     return Animation(frames, captions, alt)
 
 
-def _unpooling_frame(values, spread, mask, place):
-    """Draw the arrays of an unpooling, one value and its block tinted."""
-    unpooled = np.where(mask, spread, 0)
-    named = {"values": values, "spread": spread, "mask": mask.astype(int), "product": unpooled}
-    tinted = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+def _unpooling_frame(values, spread, masks, place):
+    """Draw the masks above their products, one value and its block tinted."""
+    above = {"values": values} | {f"mask: {name}": 1 * mask for name, mask in masks.items()}
+    below = {"spread": spread} | {name: spread * mask for name, mask in masks.items()}
+    tinted = {title: np.zeros(array.shape, bool) for title, array in (above | below).items()}
     if place is not None:
         cell, block = place
-        tinted["values"][cell] = True
-        for title in ("spread", "mask", "product"):
-            tinted[title][block] = True
+        for title, cells in tinted.items():
+            cells[cell if title == "values" else block] = True
     with matplotlib.rc_context(STYLE):
-        return png(arrays_figure(named, tinted)).data
+        return png(arrays_figure(above, tinted, below=below)).data

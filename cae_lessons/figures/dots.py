@@ -1,9 +1,11 @@
-"""Many runs, a dot for each."""
+"""Runs and batches, a dot for each."""
 
 from collections.abc import Hashable, Mapping
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
 
@@ -73,6 +75,36 @@ def strip(
                                 xytext=(0, 3), textcoords="offset points", ha="center",
                                 va="bottom", fontsize=10)  # fmt: skip
         axes[-1, 0].set_xlabel(xlabel)
+        return svg(figure)
+
+
+def diagonal(x: ArrayLike, y: ArrayLike, xlabel: str, ylabel: str) -> Picture:
+    """Draw pairs of numbers as dots, with the line where the two are equal.
+
+    Parameters
+    ----------
+    x, y : array_like
+        Shape (n,).
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    Picture
+        SVG; both axes are linear, with one scale.
+
+    Examples
+    --------
+    >>> diagonal([0.08, 0.09], [0.081, 0.092], "floor", "loss").kind
+    'svg'
+    """
+    ends = np.array([np.min([x, y]), np.max([x, y])])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((NARROW, NARROW), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(ends, ends, color="#666666", linewidth=1)
+        axis.text(*ends[[1, 1]], "equal ", ha="right", va="bottom", fontsize=10, color="#444444")
+        axis.plot(x, y, "o", ms=3.5, color=COLORS[0], alpha=0.5, mew=0)
+        axis.set(xlabel=xlabel, ylabel=ylabel, aspect="equal")
         return svg(figure)
 
 

@@ -159,21 +159,30 @@ def survival(named: "Mapping[str, pandas.DataFrame]", runs: int) -> Picture:
         return svg(figure)
 
 
-def arrays_figure(named, highlight, signs=()):
-    """Draw all arrays in one coordinate system, so that their cells have one size."""
-    width = sum(array.shape[1] + 1 for array in named.values()) - 1
-    height = max(array.shape[0] for array in named.values()) + 1
+def arrays_figure(named, highlight, signs=(), below=None):
+    """Draw all arrays in one coordinate system, so that their cells have one size.
+
+    The arrays of a second row, `below`, stand in the columns of the first.
+    """
+    rows = [named, below] if below else [named]
+    columns = [
+        max(a.shape[1] for a in column) for column in zip(*map(dict.values, rows), strict=True)
+    ]
+    starts = np.cumsum([0, *(column + 1 for column in columns)])
+    width = starts[-1] - 1
+    heights = [max(array.shape[0] for array in row.values()) + 1 for row in rows]
+    height = sum(heights)
     cell = min(0.5, MOST / width)
     figure = Figure((cell * width + 0.1, cell * height + 0.1))
     axis = figure.add_axes((0, 0, 1, 1))
-    left = 0
-    for title, array in named.items():
-        axis.text(left + array.shape[1] / 2, -0.5, title, ha="center", va="center")
-        _draw_cells(axis, array, left, highlight.get(title, np.zeros(array.shape, bool)))
-        left += array.shape[1] + 1
-    gaps = np.cumsum([array.shape[1] + 1 for array in named.values()]) - 0.5
+    for row, top in zip(rows, np.cumsum([0, *heights]), strict=False):
+        for (title, array), column, start in zip(row.items(), columns, starts, strict=False):
+            axis.text(start + column / 2, top - 0.5, title, ha="center", va="center")
+            left = start + (column - array.shape[1]) / 2
+            tinted = highlight.get(title, np.zeros(array.shape, bool))
+            _draw_cells(axis, array, left, top, tinted)
     middle = min(array.shape[0] for array in named.values()) / 2
-    for sign, gap in zip(signs, gaps, strict=False):
+    for sign, gap in zip(signs, starts[1:] - 0.5, strict=False):
         axis.text(gap, middle, sign, ha="center", va="center", fontsize=15)
     margin = 0.05 / cell
     axis.set(xlim=(-margin, width + margin), ylim=(height - 1 + margin, -1 - margin))
@@ -181,8 +190,8 @@ def arrays_figure(named, highlight, signs=()):
     return figure
 
 
-def _draw_cells(axis, array, left, tinted):
+def _draw_cells(axis, array, left, top, tinted):
     for (i, j), value in np.ndenumerate(array):
         color = "#fde3c8" if tinted[i, j] else "white"
-        axis.add_patch(Rectangle((left + j, i), 1, 1, facecolor=color, edgecolor="#888888"))
-        axis.text(left + j + 0.5, i + 0.5, f"{value:.3g}", ha="center", va="center")
+        axis.add_patch(Rectangle((left + j, top + i), 1, 1, facecolor=color, edgecolor="#888888"))
+        axis.text(left + j + 0.5, top + i + 0.5, f"{value:.3g}", ha="center", va="center")
