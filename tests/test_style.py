@@ -156,10 +156,15 @@ def prose_of(page):
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
+def listed(faults):
+    """Return a message with a line for each place that has faults."""
+    return "\n".join(f"{place}: {', '.join(found)}" for place, found in faults if found)
+
+
 @pytest.mark.parametrize("rule", [asserts, step_budget, alignment])
 def test_visible_cells_show_the_lesson_alone(cells, rule):
-    faults = {cell.id: rule(cell.source) for cell in cells if visible(cell)}
-    assert {name: found for name, found in faults.items() if found} == {}
+    faults = [(cell.id, rule(cell.source)) for cell in cells if visible(cell)]
+    assert not any(found for _, found in faults), listed(faults)
 
 
 def test_folded_checks_have_one_label(cells):
@@ -169,13 +174,15 @@ def test_folded_checks_have_one_label(cells):
 
 def test_tables_are_html(cells):
     shown = [cell for cell in cells if not UNSEEN & set(cell.metadata.get("tags", []))]
-    faults = {cell.id: plain_tables(cell.get("outputs", [])) for cell in shown}
-    assert {name: found for name, found in faults.items() if found} == {}
+    faults = [(cell.id, plain_tables(cell.get("outputs", []))) for cell in shown]
+    assert not any(found for _, found in faults), listed(faults)
 
 
 def test_no_heading_is_used_twice_in_the_book():
-    pages = [page for page in PAGES if page.parent == BOOK]
-    assert used_twice([title for page in pages for title in headings(prose_of(page))]) == []
+    found = {page.stem: headings(prose_of(page)) for page in PAGES if page.parent == BOOK}
+    twice = used_twice([title for titles in found.values() for title in titles])
+    pages = [(title, [p for p in found if title in map(str.casefold, found[p])]) for title in twice]
+    assert not twice, listed(pages)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
