@@ -44,6 +44,7 @@ def strip(
     >>> strip({"8 seeds": {0: 0.02, 1: 0.02, 2: 0.11}}, "loss", {"black": 0.114}).kind
     'svg'
     """
+    rows = {title: dict(row) for title, row in rows.items()}  # a Series is a mapping, nearly
     marks, named = dict(marks or {}), dict(named or {})
     values = [*(v for row in rows.values() for v in row.values()), *marks.values()]
     margin = 0.05 * (max(values) - min(values))
