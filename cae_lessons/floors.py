@@ -120,12 +120,12 @@ def mean_of(images: np.ndarray) -> np.ndarray:
 
 @takes_images
 def zero_fill(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
-    """Return the lowest loss of pictures that zero-fill unpooling has made.
+    """Return the lowest loss of pictures that come from zero-fill unpooling.
 
     Zero-fill leaves every pixel black but the top left of each block.  There the picture can be
     perfect; elsewhere it loses x².  So the floor is E[x² off the corners].
 
-    It is no floor for zero-filled *logits*: their sigmoid turns the zeros into ½.
+    It isn't a floor for zero-filled *logits*: their sigmoid turns the zeros into ½.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def zero_fill(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
 
 @takes_images
 def nearest(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
-    """Return the lowest loss of pictures that nearest-neighbour unpooling has made.
+    """Return the lowest loss of pictures that come from nearest-neighbour unpooling.
 
     Such a picture has one grey in each block.  The best grey is the block's mean, and what is
     left is the variance within the blocks.
@@ -195,7 +195,7 @@ def nearest(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
 
 @takes_images
 def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
-    """Return the lowest loss of pictures with one value a block, wherever it is best placed.
+    """Return the lowest loss of pictures with one value per block, wherever it is best placed.
 
     That is what argmax unpooling gives as a last layer.  The best place is the block's brightest
     pixel; all others are lost, each with its x².
@@ -211,7 +211,7 @@ def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
     -------
     float
         The mean squared error of the images with all but each block's brightest pixel black.
-        Blocks that overhang the image do so as in `layers.MaxPoolingWithArgmax2D`.
+        Where blocks overhang the image, they do so as in `layers.MaxPoolingWithArgmax2D`.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def linear(
     Of all linear encoders and decoders, biases included, none has a lower mean squared error on
     the images it was trained on than the projection on their first principal components, about
     their mean.  So this is a floor where `images` are the training images.  On other images it is
-    what the best linear autoencoder loses there.
+    the loss of that best linear autoencoder.
 
     Parameters
     ----------
@@ -426,7 +426,7 @@ def peak_signal_to_noise_ratio(loss: float) -> float:
 
 
 def sum_per_image(loss: float, images: ArrayLike) -> float:
-    """Return a loss that is a mean over pixels as the sum over one image's pixels.
+    """Convert a loss that is a mean over pixels into a sum over the pixels of one image.
 
     Parameters
     ----------
@@ -438,7 +438,7 @@ def sum_per_image(loss: float, images: ArrayLike) -> float:
     Returns
     -------
     float
-        What tutorials report that add up over the pixels and average over the images.
+        The loss that tutorials report if they add up over the pixels and average over the images.
 
     Examples
     --------
@@ -449,7 +449,7 @@ def sum_per_image(loss: float, images: ArrayLike) -> float:
 
 
 def _mean(images, loss):
-    """Average over all pixels, part by part: memory doesn't grow with the number of images."""
+    """Average over all pixels, part by part, so that memory use doesn't grow with the images."""
     parts = (images[part] for part in in_parts(len(images)))
     return sum(float(np.sum(loss(part), dtype=np.float64)) for part in parts) / images.size
 
