@@ -1,7 +1,7 @@
 """What the layers of a Keras model do with a batch, however the model is built.
 
-Functional, sequential and subclassed models, nested to any depth, are watched alike: for the time
-of a look, each layer's `call` notes what it was given and what it returned.
+Functional, sequential and subclassed models, nested to any depth, are watched in the same way:
+during a look, each layer's `call` notes what it was given and what it returned.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ class Call(NamedTuple):
     path : str
         The layer's name, after those of the models and layers around it: `encoder/bottleneck`.
     layer : keras.Operation or None
-        None where no layer did it.
+        None if no layer computed it.
     inputs : list of tensor
     output : tensor
     """
@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 @dataclass
 class Trace:
-    """All calls that one batch took, in order.
+    """All calls of layers for one batch, in order.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ def find_layer(model: Any, path: str) -> Any:
     Raises
     ------
     ValueError
-        No layer, or more than one, is called so; the error names all there are.
+        No layer has this name, or more than one has it; the error lists all layers.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def find_layer(model: Any, path: str) -> Any:
 
 
 def activation(call: Call) -> str | None:
-    """Name what a layer's activation function does, whatever it is called.
+    """Name what a layer's activation function does, however it is written.
 
     The function is tried on numbers: `"relu"`, `keras.layers.ReLU()`, `tf.nn.relu` and a
     `Lambda` with a maximum are one and the same.
@@ -242,7 +242,7 @@ def activation(call: Call) -> str | None:
     -------
     str or None
         `"relu"`: 0 for all negative numbers, above 0 for all positive ones; `"sigmoid"`;
-        `"tanh"`; `"linear"`: no activation; the function's own name for any other; None where it
+        `"tanh"`; `"linear"`: no activation; the function's own name for any other; None if it
         can't be known.
 
     Examples
@@ -265,7 +265,7 @@ def activation(call: Call) -> str | None:
 
 
 def output_maker(found: Trace) -> Call | None:
-    """Return the call that decided what a model's output can be: behind layers that move values.
+    """Return the call that determines what a model's output can be, before layers that move values.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def output_maker(found: Trace) -> Call | None:
     Returns
     -------
     Call or None
-        None where it can't be known.
+        None if it can't be known.
 
     Examples
     --------
@@ -321,7 +321,7 @@ def _probe(function, call):
     x = x[: int(np.prod(shape))].reshape(shape) if len(x) == np.prod(shape) else x[None]
     try:
         y = ops.convert_to_numpy(function(ops.convert_to_tensor(x)))
-    except Exception:  # a function of somebody else's may raise anything
+    except Exception:  # foreign code may raise anything
         return None
     if y.shape != x.shape:
         return None

@@ -27,7 +27,7 @@ PIXELS_AT_ONCE = 200_000
 
 @dataclass
 class LayerEvidence:
-    """What one layer did.
+    """What one layer did with the images.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Evidence:
         How many pixels a sigmoid has made that are flat and wrong by more than ½.
     layers : dict of str to LayerEvidence
     output_activation : str or None
-        What made the pixels, `"sigmoid"` for logits.
+        The activation that made the pixels, `"sigmoid"` for logits.
     output_path : str or None
         The layer that did it.
     logits : bool
@@ -122,7 +122,7 @@ def gather(model: keras.Model, images: np.ndarray, targets: np.ndarray) -> Evide
     Raises
     ------
     ValueError
-        The pictures haven't the shape of the targets.
+        The pictures don't have the shape of the targets.
 
     Examples
     --------

@@ -16,7 +16,7 @@ def digits(rows: Mapping[str, ArrayLike]) -> Picture:
     ----------
     rows : dict of str to array_like
         A label and its images, shape (n, height, width, 1), grey, or (n, height, width, 3), red,
-        green and blue; n the same for all.  Values outside [0, 1] are drawn as the nearer end.
+        green and blue; n the same for all.  Values outside [0, 1] are clipped.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def pictures(named: Mapping[str, ArrayLike], columns: int | None = None) -> Pict
     ----------
     named : dict of str to array_like
         Titles and pictures of shape (height, width), (height, width, 1) or (height, width, 3).
-        Values outside [0, 1] are drawn as the nearer end.
+        Values outside [0, 1] are clipped.
     columns : int, optional
         Pictures in a row; by default all are in one.
 
@@ -138,8 +138,7 @@ def receptive_fields(image: ArrayLike, fields: Mapping[str, ArrayLike]) -> Pictu
     Parameters
     ----------
     image : array_like
-        Shape (height, width, 1) or (height, width, 3).  Values outside [0, 1] are drawn as the
-        nearer end.
+        Shape (height, width, 1) or (height, width, 3).  Values outside [0, 1] are clipped.
     fields : dict of str to array_like of bool
         Titles and the pixels that a unit sees, shape (height, width), as
         `diagnosis.receptive_field` gives them.
