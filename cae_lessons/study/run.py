@@ -94,6 +94,11 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
         (`loss_0`, `loss_100`); `test_loss`, the mean squared error on the test images, its `floor`
         and the `excess` over it; `test_cross_entropy`, the cross-entropy on the test images in
         nats, for sigmoids and logits alone; the diagnosis; seconds and versions.
+
+    Notes
+    -----
+    The mirrored zero-fill and nearest nets are trained as `fold_unpooling` folds them: the same
+    weights, in less time.  So their seconds say little about the nets as they are.
     """
     digits = _digits()
     model = build_model(settings)
