@@ -129,5 +129,6 @@ def _write_labels(axis, stack, named, colors, unit):
     for key, label in sorted(named.items(), key=lambda item: stack[item[0]]):
         x, _ = stack[key]
         y = max(top for there, top in tops if abs(there - x) <= LABEL * unit) + DOT
-        axis.text(x, y, label, ha="center", va="bottom", fontsize=10, color=colors[key])
+        axis.text(x, y, label, ha="center", va="bottom", fontsize=10, color=colors[key],
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0})  # fmt: skip
         tops += [(x - LABEL * unit, y + LINE), (x + LABEL * unit, y + LINE)]
