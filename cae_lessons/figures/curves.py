@@ -115,7 +115,7 @@ def lines(
         for label, y in named.items():
             axis.plot(x, y, label=label, linestyle=(0, (4, 4)) if label in dashed else "-")
         axis.set(xlabel=xlabel, ylabel=ylabel)
-        axis.legend(fontsize=10)
+        figure.legend(fontsize=10, loc="outside upper left", ncols=2)
         return svg(figure)
 
 
