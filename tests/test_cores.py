@@ -92,7 +92,7 @@ def centred(x):
         Own(),
         keras.Sequential([keras.layers.BatchNormalization()]),
     ],
-    ids=str,
+    ids=lambda layer: type(layer).__name__,
 )
 def test_what_may_look_at_the_whole_batch_gets_it_whole(four_cores, layer):
     assert cores.parts_of_a_batch(with_layer(layer), 60) == 1
@@ -109,7 +109,7 @@ def test_a_model_with_code_of_its_own_gets_the_batch_whole(four_cores):
         keras.layers.Conv2D(2, 3, padding="same", activation="leaky_relu", kernel_regularizer="l2"),
         keras.Sequential([keras.layers.Dense(2, "relu"), keras.Sequential([keras.layers.ReLU()])]),
     ],
-    ids=str,
+    ids=lambda layer: type(layer).__name__,
 )
 def test_layers_that_treat_each_image_by_itself_get_parts(four_cores, layer):
     model = with_layer(layer)
