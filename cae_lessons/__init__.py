@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # At once, so that Keras knows the layers when it loads a saved model; they need Keras alone.
-from cae_lessons import layers, models
+from cae_lessons import cores, layers, models
 
 if TYPE_CHECKING:  # what editors complete; at run time each name is imported at its first use
     from cae_lessons import callbacks, diagnosis, figures, floors, mnist, training
@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # what editors complete; at run time each name is imported at
     from cae_lessons.mnist import load_mnist
     from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
     from cae_lessons.training import mean_squared_error, reconstruct, train
+
+cores.prefer_one_thread_per_operation()
 
 __version__ = importlib.metadata.version("cae-lessons")
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops, tree
 from numpy.typing import ArrayLike
 
+from cae_lessons.cores import side_by_side
 from cae_lessons.mnist import check_images
 
 
@@ -110,8 +111,11 @@ def run_in_batches(model: Callable, images: np.ndarray, batch_size: int = 500) -
     >>> run_in_batches(strided_autoencoder(), np.zeros((2, 28, 28, 1), "float32")).shape
     (2, 28, 28, 1)
     """
-    parts = [model(images[part], training=False) for part in in_parts(len(images), batch_size)]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+
+    def outputs(part):
+        return ops.convert_to_numpy(model(images[part], training=False))
+
+    return np.concatenate(list(side_by_side(outputs, in_parts(len(images), batch_size))))
 
 
 class ArraySource:
@@ -127,6 +131,8 @@ class ArraySource:
     ----------
     batches : numpy.ndarray
         One row a step, what `take` needs.
+    batch_size : int
+        That of the first batch.
     first : tuple of numpy.ndarray
         A few of the first batch's images and targets.
     """
@@ -137,6 +143,7 @@ class ArraySource:
         import tensorflow as tf
 
         self.batches: np.ndarray = shuffled(len(images), steps, batch_size, seed)
+        self.batch_size: int = batch_size
         some = self.batches[0][:8]
         self.first: tuple[np.ndarray, ...] = images[some], targets[some]
         self._images = tf.constant(images)
@@ -163,14 +170,16 @@ class DataSetSource:
 
     Attributes
     ----------
-    batches, first
+    batches, batch_size, first
         As those of `ArraySource`.
     """
 
     def __init__(self, data_set: Any, steps: int, batch_size: int, done: int):
         pairs = _as_pairs(data_set, batch_size)
         self.batches: np.ndarray = np.zeros((steps, 1), int)  # the data set counts for itself
-        self.first: tuple[np.ndarray, ...] = tuple(part.numpy()[:8] for part in _first(pairs))
+        first = [part.numpy() for part in _first(pairs)]
+        self.batch_size: int = len(first[0])
+        self.first: tuple[np.ndarray, ...] = tuple(part[:8] for part in first)
         self._iterator = iter(pairs.repeat().skip(done))
 
     def take(self, batch: Any) -> tuple[Any, Any]:

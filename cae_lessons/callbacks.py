@@ -1,4 +1,4 @@
-"""The diagnosis for `model.fit`: it watches the training, and says what the net is stuck on."""
+"""The diagnosis for `model.fit`: it watches the training and says what the net is stuck on."""
 
 import itertools
 from typing import Any
@@ -22,45 +22,45 @@ RELU = (
     "weights"
 )
 REMEDIES = {"sigmoid": SIGMOID, "relu": RELU}
-SURE = 3  # looks in a row, where a layer lets no gradient pass
-SURE_WITHOUT_CAUSE = 10  # where none does: healthy nets, too, draw one picture for a while at first
+SURE = 3  # looks in a row, if a layer lets no gradient pass
+SURE_WITHOUT_CAUSE = 10  # if none does: healthy nets draw one picture at first, too
 MOST_IMAGES = 250
 
 
 class Diagnosis(keras.callbacks.Callback):
-    """Look at a net's pictures during `fit`, and say in one line when it is stuck, and on what.
+    """Watch a net's pictures during `fit`, and print one line when it is stuck, and on what.
 
-    It speaks once for each kind of trouble, as soon as it is sure: of one picture for all images
-    or of dead output phases, when three looks in a row show it and some layer is saturated or
-    dead, or ten looks without that; at once, where the loss isn't a number any more.  It takes
-    nothing back: a saturated net may wake after hundreds of steps, so with `stop=True` it may end
-    a training that would have got off.
+    It prints one message for each kind of trouble.  For one picture for all images, or for dead
+    output phases, it waits until three looks in a row show them, if some layer is saturated or
+    dead, and for ten looks otherwise; for a loss that isn't a number it doesn't wait.  A message
+    may turn out to be wrong: a saturated net may wake after hundreds of steps, so `stop=True` may
+    end a training that would have recovered.
 
     Parameters
     ----------
     images : array_like or tf.data.Dataset
-        Floats in [0, 1], shape (n, height, width, channels): what to look at.  Of more than 250
-        the first 250 are taken.
+        Floats in [0, 1], shape (n, height, width, channels): what to look at.  Only the
+        first 250 are used.
     targets : array_like, optional
         What the pictures should be, for denoising; by default the images.
     every : int
         Batches between two looks.
     stop : bool
-        Whether to end the training where the net has collapsed or diverged.
+        Whether to end the training when the net has collapsed or diverged.
     verbose : int
-        0 to say nothing; the findings are kept all the same.
+        0 to print nothing; the findings are kept all the same.
 
     Attributes
     ----------
     findings : list of (int, ModelDiagnosis)
         The steps of all looks in the last training, and what was found.
     messages : list of str
-        What was said in it.
+        The messages in it.
 
     Raises
     ------
     ValueError
-        The images or targets aren't such arrays, or `every` isn't a positive whole number.
+        The images or targets aren't valid, or `every` isn't a positive whole number.
 
     Notes
     -----
@@ -100,7 +100,7 @@ class Diagnosis(keras.callbacks.Callback):
         self.on_train_begin()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Start anew: one callback may watch several trainings, one after the other."""
+        """Start again: one callback may watch several trainings, one after the other."""
         self.findings: list[tuple[int, ModelDiagnosis]] = []
         self.messages: list[str] = []
         self._step = self._before_epoch = self._last_look = 0
@@ -111,7 +111,7 @@ class Diagnosis(keras.callbacks.Callback):
         self._before_epoch = self._step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look every so many batches; speak at once where the loss isn't a number."""
+        """Look every so many batches; print a message at once if the loss isn't a number."""
         self._step = self._before_epoch + batch + 1  # `batch` jumps with steps_per_execution
         if not np.isfinite((logs or {}).get("loss", 0.0)):
             self._say("diverged", f"since step {self._step}, the loss isn't a number", None)
@@ -122,7 +122,7 @@ class Diagnosis(keras.callbacks.Callback):
             self._judge()
 
     def _judge(self):
-        """Speak where enough of the last looks agree."""
+        """Print a message if enough of the last looks agree."""
         found = self.findings[-1][1]
         row = list(
             itertools.takewhile(lambda look: look[1].verdict == found.verdict, self.findings[::-1])

@@ -1,11 +1,14 @@
 """What no training can beat: the lowest mean squared error of a restricted picture."""
 
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cae_lessons.batches import in_parts
 from cae_lessons.layers import corner_mask, pair, same_margins
-from cae_lessons.mnist import takes_images
+from cae_lessons.mnist import check_images, takes_images
 
 
 @takes_images
@@ -117,12 +120,12 @@ def mean_of(images: np.ndarray) -> np.ndarray:
 
 @takes_images
 def zero_fill(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
-    """Return the lowest loss of pictures that zero-fill unpooling has made.
+    """Return the lowest loss of pictures that come from zero-fill unpooling.
 
     Zero-fill leaves every pixel black but the top left of each block.  There the picture can be
     perfect; elsewhere it loses x².  So the floor is E[x² off the corners].
 
-    It is no floor for zero-filled *logits*: their sigmoid turns the zeros into ½.
+    It isn't a floor for zero-filled *logits*: their sigmoid turns the zeros into ½.
 
     Parameters
     ----------
@@ -152,7 +155,7 @@ def zero_fill(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
 
 @takes_images
 def nearest(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
-    """Return the lowest loss of pictures that nearest-neighbour unpooling has made.
+    """Return the lowest loss of pictures that come from nearest-neighbour unpooling.
 
     Such a picture has one grey in each block.  The best grey is the block's mean, and what is
     left is the variance within the blocks.
@@ -192,7 +195,7 @@ def nearest(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
 
 @takes_images
 def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
-    """Return the lowest loss of pictures with one value a block, wherever it is best placed.
+    """Return the lowest loss of pictures with one value per block, wherever it is best placed.
 
     That is what argmax unpooling gives as a last layer.  The best place is the block's brightest
     pixel; all others are lost, each with its x².
@@ -208,7 +211,7 @@ def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
     -------
     float
         The mean squared error of the images with all but each block's brightest pixel black.
-        Blocks that overhang the image do so as in `layers.MaxPoolingWithArgmax2D`.
+        Where blocks overhang the image, they do so as in `layers.MaxPoolingWithArgmax2D`.
 
     Raises
     ------
@@ -229,6 +232,73 @@ def argmax(images: ArrayLike, pool_size: int | tuple[int, int] = 2) -> float:
         return np.sort(in_block)[:, :-1]
 
     return _mean(images, all_but_the_brightest)
+
+
+@takes_images
+def linear(
+    train_images: ArrayLike, images: ArrayLike, code_size: int | Sequence[int]
+) -> float | np.ndarray:
+    """Return the loss of the best linear autoencoder with a code of a given size, that is, PCA.
+
+    Of all linear encoders and decoders, biases included, none has a lower mean squared error on
+    the images it was trained on than the projection on their first principal components, about
+    their mean.  So this is a floor where `images` are the training images.  On other images it is
+    the loss of that best linear autoencoder.
+
+    Parameters
+    ----------
+    train_images : array_like
+        Floats in [0, 1], shape (n, height, width, channels): what the components are taken from.
+    images : array_like
+        The images whose loss is measured, of the same height, width and channels.
+    code_size : int or sequence of int
+        The number of components, from 0 (the mean image alone) to the number of values in an
+        image, height · width · channels (nothing is lost).  Several take no longer than one.
+
+    Returns
+    -------
+    float or numpy.ndarray
+        The mean squared error of the images' projections; for several sizes, one for each.
+
+    Raises
+    ------
+    ValueError
+        `train_images` or `images` isn't such an array, their images differ in shape, or
+        `code_size` isn't such a number.
+
+    Notes
+    -----
+    Exact up to rounding.  The covariance of all pixels is held at once: for d values in an image
+    d² numbers, 5 MB for 28 × 28.
+
+    References
+    ----------
+    Eckart and Young, "The approximation of one matrix by another of lower rank", 1936.  Baldi and
+    Hornik, "Neural networks and principal component analysis: learning from examples without
+    local minima", 1989.
+
+    Examples
+    --------
+    >>> line = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]).reshape(3, 1, 2, 1)
+    >>> linear(line, line, [0, 1]).round(6).tolist()  # two equal pixels, one number
+    [0.166667, 0.0]
+    """
+    images = check_images(images)
+    shape = train_images.shape[1:]
+    if images.shape[1:] != shape:
+        raise ValueError(
+            f"images must have the shape of train_images, {shape}, got {images.shape[1:]}"
+        )
+    several = np.ndim(code_size) == 1
+    sizes = code_size if several else [code_size]
+    checked = [_code_size(size, int(np.prod(shape))) for size in sizes]
+    mean = mean_of(train_images)
+    components = _components(train_images, mean)
+    parts = (_flat(images[part] - mean) for part in in_parts(len(images)))
+    along_each = sum(_square(part @ components).sum(axis=0) for part in parts) / images.size
+    # The components are orthonormal: the squared error is what lies along those left out.
+    left_out = np.array([along_each[size:].sum() for size in checked])
+    return left_out if several else float(left_out[0])
 
 
 @takes_images
@@ -263,7 +333,9 @@ def cross_entropy(images: ArrayLike, lowest: float = 0.0, highest: float = 1.0) 
     0.693147
     """
     if not 0 <= lowest <= highest <= 1:
-        raise ValueError(f"limits {lowest:g} and {highest:g}, expected 0 ≤ lowest ≤ highest ≤ 1")
+        raise ValueError(
+            f"the limits must be in order, 0 ≤ lowest ≤ highest ≤ 1, got {lowest:g} and {highest:g}"
+        )
 
     def of_the_best(part):
         part = part.astype(np.float64)
@@ -354,7 +426,7 @@ def peak_signal_to_noise_ratio(loss: float) -> float:
 
 
 def sum_per_image(loss: float, images: ArrayLike) -> float:
-    """Return a loss that is a mean over pixels as the sum over one image's pixels.
+    """Convert a loss that is a mean over pixels into a sum over the pixels of one image.
 
     Parameters
     ----------
@@ -366,7 +438,7 @@ def sum_per_image(loss: float, images: ArrayLike) -> float:
     Returns
     -------
     float
-        What tutorials report that add up over the pixels and average over the images.
+        The loss that tutorials report if they add up over the pixels and average over the images.
 
     Examples
     --------
@@ -377,9 +449,33 @@ def sum_per_image(loss: float, images: ArrayLike) -> float:
 
 
 def _mean(images, loss):
-    """Average over all pixels, part by part: memory doesn't grow with the number of images."""
+    """Average over all pixels, part by part, so that memory use doesn't grow with the images."""
     parts = (images[part] for part in in_parts(len(images)))
     return sum(float(np.sum(loss(part), dtype=np.float64)) for part in parts) / images.size
+
+
+def _code_size(value, most):
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = -1
+    if isinstance(value, bool) or not 0 <= size <= most:
+        raise ValueError(
+            f"code_size must be a whole number from 0 to {most}, the number of values in an "
+            f"image, got {value!r}"
+        )
+    return size
+
+
+def _components(images, mean):
+    """Return the principal components as columns, the one with the largest variance first."""
+    parts = (_flat(images[part] - mean) for part in in_parts(len(images)))
+    covariance = sum(part.T @ part for part in parts)
+    return np.linalg.eigh(covariance)[1][:, ::-1]
+
+
+def _flat(part):
+    return part.reshape(len(part), -1)
 
 
 def _square(x):

@@ -41,11 +41,11 @@ IDX_KINDS = {
     0x0D: "32-bit floats",
     0x0E: "64-bit floats",
 }
-ROUNDING = 1e-3  # how far images may leave [0, 1] without anybody's fault
+ROUNDING = 1e-3  # how far rounding alone may carry images out of [0, 1]
 
 
 class DataFileError(ValueError):
-    """A data file is there but can't be what it should be; the message names the file."""
+    """A data file exists but doesn't hold valid data; the message names the file."""
 
 
 class Split(NamedTuple):
@@ -89,7 +89,7 @@ def load_mnist(directory: str | os.PathLike[str] | None = None) -> Digits:
     directory : str or path-like, optional
         A directory with the four IDX files of any data set in MNIST's format, plain or
         gzip-compressed: under MNIST's own names (those of Fashion-MNIST, say) or those of one
-        split of EMNIST, such as `emnist-letters-train-images-idx3-ubyte`.  EMNIST's pictures are
+        split of EMNIST, such as `emnist-letters-train-images-idx3-ubyte`.  EMNIST's images are
         stored transposed and are turned the right way round; its labels stay as they are.  By
         default the packaged MNIST is read; nothing is downloaded.
 
@@ -136,13 +136,13 @@ def load_mnist(directory: str | os.PathLike[str] | None = None) -> Digits:
 def check_images(
     images: npt.ArrayLike, shape: tuple[int | None, ...] | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return `images` as a float32 array, or say what is wrong with them and how to mend it.
+    """Return `images` as a float32 array, or say what is wrong with them and how to fix it.
 
     Parameters
     ----------
     images : array_like
         Floats in [0, 1], shape (n, height, width, channels), n at least 1.  Tensors of
-        TensorFlow, PyTorch and JAX are fine.  Values that leave [0, 1] by less than 0.001, as
+        TensorFlow, PyTorch and JAX are fine.  Values outside [0, 1] by less than 0.001, as
         after a resize, are clipped.
     shape : tuple of int or None, optional
         The (height, width, channels) that each image must have; None stands for any size.
@@ -155,8 +155,8 @@ def check_images(
     Raises
     ------
     ValueError
-        The images are not an array, or are of another shape or dtype; there are none; they hold
-        NaNs or infinities, or leave [0, 1].
+        The images aren't an array, have the wrong shape or dtype, are empty, contain NaN or
+        infinity, or lie outside [0, 1].
 
     Examples
     --------
@@ -181,7 +181,7 @@ def check_images(
 
 
 class _TakesImages(Protocol[P, R]):
-    """A function that checks its images, and the same without the check."""
+    """A function that checks its images, with the unchecked function as an attribute."""
 
     unchecked: Callable[P, R]
 
@@ -189,7 +189,7 @@ class _TakesImages(Protocol[P, R]):
 
 
 def takes_images(function: Callable[P, R]) -> _TakesImages[P, R]:
-    """Let a function's first argument pass `check_images`, once, at the public door.
+    """Check a function's first argument with `check_images`, once, where users call it.
 
     Parameters
     ----------
@@ -199,13 +199,13 @@ def takes_images(function: Callable[P, R]) -> _TakesImages[P, R]:
     Returns
     -------
     callable
-        The same for all that `check_images` takes.  Its attribute `unchecked` is the function as
-        it was, for callers that have checked the images already.
+        The same function, but it takes whatever `check_images` takes.  Its attribute `unchecked`
+        is the original function, for callers that have checked the images already.
 
     Raises
     ------
     ValueError
-        When it is called: what `check_images` raises.
+        When the function is called, as `check_images` raises it.
 
     Examples
     --------
@@ -236,7 +236,7 @@ def _as_array(images):
         raise ValueError(f"images are a {type(images).__name__}, must be its array: {field}")
     try:
         array = np.asarray(images)
-    except Exception as error:  # each library has its own for what can't be an array
+    except Exception as error:  # each library raises its own error
         if "inhomogeneous" in str(error):
             raise ValueError(_differing(images)) from None
         raise ValueError(
@@ -253,7 +253,7 @@ def _as_array(images):
 
 
 def _differing(images):
-    """Say that images, each an array of its own, aren't one array."""
+    """Say that the images are separate arrays instead of one."""
     shapes = list(dict.fromkeys(str(np.shape(image)) for image in images))
     if len(shapes) == 1:
         return f"images are separate arrays of shape {shapes[0]}, must be one: np.stack(images)"
@@ -275,13 +275,13 @@ def _is_channels_first(shape):
 
 
 def _how_to_reshape(shape, wanted):
-    """Say what shape images must have, and which expression gives it, if one does."""
+    """Say what shape images must have, and which expression gives it, if there is one."""
     names = ("height", "width", "channels")
     sizes = (name if size is None else size for name, size in zip(names, wanted, strict=True))
     must = f"must have shape (n, {', '.join(map(str, sizes))})"
     for mend, result in _reshapings(shape, wanted):
         _, height, width, channels = result
-        # A picture with more channels than rows or columns isn't what anybody meant.
+        # Nobody means an image with more channels than rows or columns.
         if _fits(result, wanted) and (None not in wanted or channels < min(height, width)):
             flat = "are flat, " if "reshape" in mend and len(shape) < 3 else ""
             return f"images {flat}{must}, got {shape}: use {mend}"
@@ -289,7 +289,7 @@ def _how_to_reshape(shape, wanted):
 
 
 def _reshapings(shape, wanted):
-    """Yield (expression, the shape that it gives) for what images are often lacking."""
+    """Yield pairs of an expression that often helps and the shape that it gives."""
     if len(shape) == 4:
         yield "np.moveaxis(images, 1, -1)", (shape[0], *shape[2:], shape[1])
         yield "np.moveaxis(images, -1, 1)", (shape[0], shape[3], *shape[1:3])
@@ -313,7 +313,7 @@ def _sizes_of_flat(shape, wanted):
 
 
 def _how_to_wrap(shape, wanted):
-    """Say how a model that takes vectors, or pictures without channels, becomes one of images."""
+    """Say how to wrap a model of vectors, or of pictures without channels, to take images."""
     taken = f"the model takes arrays of shape (n, {', '.join(map(str, wanted))}), must take images"
     sizes = shape[1:] if len(shape) == 4 else _sizes_of_flat((math.prod(shape[1:]),), (None,))
     if sizes is None or None in wanted:
@@ -327,7 +327,7 @@ def _how_to_wrap(shape, wanted):
 
 
 def _in_range(array):
-    """Return images as float32 in [0, 1]; what only rounding made leave it is clipped."""
+    """Return images as float32 in [0, 1]; what rounding carried outside is clipped."""
     if array.dtype.name == "bfloat16":  # NumPy doesn't know that these are floats
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
@@ -358,9 +358,9 @@ def _how_to_make_floats(array, lowest, highest):
 
 
 def _how_to_rescale(array, lowest, highest):
-    """Say what brings values into [0, 1], as far as their limits tell where they come from."""
+    """Say how to bring values into [0, 1], judging by their limits where they come from."""
     if lowest >= -0.3 and highest <= 1.3:
-        return "clip them, np.clip(images, 0, 1), if a resize has made them leave it"
+        return "clip them, np.clip(images, 0, 1), if a resize has carried them outside"
     if lowest >= 0:
         largest = 255 if highest <= 255 else 65535
         return f"divide them by {largest if 16 < highest <= largest else 'the value of white'}"
@@ -445,13 +445,13 @@ def _find_files(directory):
 
 
 def _by_data_set(names):
-    """Sort names of IDX files by the prefix of their data set, which MNIST's own don't have."""
+    """Sort names of IDX files by the prefix of their data set; MNIST's own names have none."""
     data_sets = {}
     for found in filter(None, map(FILE_NAME.fullmatch, names)):
         part = "train" if found["part"] == "train" else "test"
         kind = "images" if found["images"] else "labels"
         files = data_sets.setdefault(found["prefix"] or "", {})
-        # The first is kept: of sorted names a plain file's, or one with a dash for a dot.
+        # The first of the sorted names is kept: a plain file's, or one with a dash for a dot.
         files.setdefault(f"{part}_{kind}", found.string)
     return data_sets
 
@@ -492,7 +492,7 @@ def _parse_idx(path, axes):
 
 
 def _read_bytes(path):
-    """Return a file's bytes, unpacked where they are gzip's, whatever the name says."""
+    """Return a file's bytes, unpacked if they are gzip data, whatever the file's name."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
@@ -501,7 +501,7 @@ def _read_bytes(path):
 
 
 def _foreign_kind(content):
-    """Say what a file is that downloads and archives leave where IDX data should be."""
+    """Say what a file is if a download or an archive left it where IDX data should be."""
     start = content[:200].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"<"):
         return f"a web page ({start[:40].decode(errors='replace')!r})"
@@ -513,7 +513,7 @@ def _foreign_kind(content):
 
 
 def _check_magic(path, magic, axes):
-    """Raise a DataFileError unless an IDX file's first bytes promise bytes with so many axes."""
+    """Raise a DataFileError unless an IDX file's header promises bytes with so many axes."""
     zeros, kind, found = magic[:2], magic[2], magic[3]
     if zeros != b"\0\0" or kind not in IDX_KINDS or found == 0:
         raise DataFileError(

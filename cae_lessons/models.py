@@ -48,7 +48,8 @@ def strided_autoencoder(
     Parameters
     ----------
     hidden : {"relu", "leaky_relu", "sigmoid"}
-        Activation of the decoder's hidden layer.  The encoder's is relu, as in the article.
+        Activation of the decoder's hidden layer.  The encoder's is relu, as in the article.  A
+        leaky relu multiplies what is below 0 by 0.2, Keras' own slope.
     output : {"relu", "leaky_relu", "sigmoid", "linear", "logits"}
         Activation of the last layer.  `"logits"` is linear too, and the last layer is then
         *named* `logits`: `train`, `reconstruct` and `mean_squared_error` know it by that name.
@@ -60,7 +61,8 @@ def strided_autoencoder(
         `decoder_bias` says.  The logit of the mean pixel, about −1.9, makes sigmoid pictures
         start where the images are on average.
     kernel_initializer : str or keras.initializers.Initializer, optional
-        Of every kernel; by default a truncated normal with standard deviation 0.1.
+        Of every kernel, by its name in Keras, such as `"glorot_uniform"` or `"he_normal"`, or
+        itself; by default a truncated normal with standard deviation 0.1.
     seed : int
         The same seed gives the same weights.
 
@@ -72,7 +74,7 @@ def strided_autoencoder(
     Raises
     ------
     ValueError
-        An option is not one of the allowed ones.
+        An option isn't one of the allowed ones, which the error names.
 
     References
     ----------
@@ -148,7 +150,7 @@ def unpooling_autoencoder(
     decoder_order : {"deconv-unpool", "unpool-deconv"}
         The article's, or the mirror of the encoder.
     hidden : {"sigmoid", "relu", "leaky_relu"}
-        Activation of the decoder's hidden layer.
+        Activation of the decoder's hidden layer; see `strided_autoencoder`.
     output : {"sigmoid", "relu", "leaky_relu", "linear", "logits"}
         Activation of the last transposed convolution; see `strided_autoencoder`.
     decoder_bias : bool
@@ -157,7 +159,8 @@ def unpooling_autoencoder(
         Give the last transposed convolution a bias that starts at this value; see
         `strided_autoencoder`.
     kernel_initializer : str or keras.initializers.Initializer, optional
-        Of every kernel; by default a truncated normal with standard deviation 0.1.
+        Of every kernel, by its name in Keras, such as `"glorot_uniform"` or `"he_normal"`, or
+        itself; by default a truncated normal with standard deviation 0.1.
     seed : int
         The same seed gives the same weights.
 
@@ -169,7 +172,7 @@ def unpooling_autoencoder(
     Raises
     ------
     ValueError
-        An option is not one of the allowed ones, or `"argmax"` is asked for in the article's order.
+        An option isn't one of the allowed ones, or `"argmax"` is asked for in the article's order.
 
     References
     ----------
@@ -457,7 +460,7 @@ def _transposed_convolution(filters, activation, *, kernels, use_bias, name, str
 
 
 def _kernel_initializers(initializer: Any, seed) -> Iterator[Any]:
-    """Yield one initializer a layer: seeded alike, two layers would start with equal numbers."""
+    """Yield one initializer for each layer: with one seed, two would start with equal numbers."""
     if initializer is None:
         initializer = keras.initializers.TruncatedNormal(stddev=0.1)
     initializer = keras.initializers.get(initializer)

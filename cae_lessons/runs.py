@@ -87,7 +87,7 @@ class TrainingRun:
         OSError
             The file can't be read.
         ValueError
-            The file holds no training run.
+            The file doesn't hold a training run.
         """
         try:
             run = cls(**json.loads(Path(path).read_text()))
@@ -96,12 +96,12 @@ class TrainingRun:
         except (TypeError, ValueError, RecursionError):
             whole = False
         if not whole:
-            raise ValueError(f"{path} holds no training run")
+            raise ValueError(f"{path} doesn't hold a training run")
         return run
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file that is replaced whole or not at all, whenever the process may end.
+    """Write a text file that is replaced whole or not at all, even if the process is killed.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
 
 
 def article_run(name: str) -> TrainingRun:
-    """Return the losses that the article, or a reader of it, logged.
+    """Return the losses that the article or one of its readers logged.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def article_run(name: str) -> TrainingRun:
     Raises
     ------
     ValueError
-        No log has this name; the error names all there are.
+        No log has this name; the error lists the names.
 
     Examples
     --------

@@ -1,10 +1,11 @@
 """What the layers of a Keras model do with a batch, however the model is built.
 
-Functional, sequential and subclassed models, nested to any depth, are watched alike: for the time
-of a look, each layer's `call` notes what it was given and what it returned.
+Functional, sequential and subclassed models, nested to any depth, are watched in the same way:
+during a look, each layer's `call` notes what it was given and what it returned.
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ class Call(NamedTuple):
     path : str
         The layer's name, after those of the models and layers around it: `encoder/bottleneck`.
     layer : keras.Operation or None
-        None where no layer did it.
+        None if no layer computed it.
     inputs : list of tensor
     output : tensor
     """
@@ -37,7 +38,7 @@ class Call(NamedTuple):
 
 @dataclass
 class Trace:
-    """All calls that one batch took, in order.
+    """All calls of layers for one batch, in order.
 
     Attributes
     ----------
@@ -76,30 +77,64 @@ def trace(model: keras.Model, images: Any) -> Trace:
     >>> [call.path for call in found.calls]
     ['convolution_1', 'code', 'transposed_convolution_1', 'reconstruction']
     """
-    images = ops.convert_to_tensor(images)
-    if not model.built:  # Keras builds by calling the layers with symbols, which show nothing
-        model(images[:1], training=False)
-    found, known = Trace(), [images]
+    with tracing(model) as run:
+        return run(images)
+
+
+@contextlib.contextmanager
+def tracing(model: keras.Model) -> Iterator[Callable[[Any], Trace]]:
+    """Yield a function that traces one batch, as `trace` does; several threads may call it at once.
+
+    Parameters
+    ----------
+    model : keras.Model
+    """
+    current = threading.local()  # each thread has a batch of its own
 
     def note(path, layer, inputs, outputs):
-        if not _is_container(layer):
-            for tensor in inputs:
-                note_own_code(f"input of {path}", tensor)
-            found.calls.append(Call(path, layer, inputs, outputs[0]))
-        elif not _is_keras_own(layer):
-            note_own_code(path, outputs[0], layer)
-        known.extend(outputs)
+        if hasattr(current, "notes"):
+            current.notes.take(path, layer, inputs, outputs)
 
-    def note_own_code(path, tensor, layer=None):
-        if not _is_among(tensor, known):
-            found.calls.append(Call(path, layer, [], tensor))
-            known.append(tensor)
+    def run(images):
+        images = ops.convert_to_tensor(images)
+        if not model.built:  # Keras builds by calling the layers with symbols, which show nothing
+            model(images[:1], training=False)
+        current.notes = notes = _Notes(images)
+        try:
+            output = model(images, training=False)
+        finally:
+            del current.notes
+        return notes.end(model.name, output)
 
     with watching(model, note):
-        found.output = model(images, training=False)
-    for tensor in tree.flatten(found.output):
-        note_own_code(model.name, tensor)
-    return found
+        yield run
+
+
+class _Notes:
+    """The calls that one batch takes, as they come."""
+
+    def __init__(self, images):
+        self._trace, self._known = Trace(), [images]
+
+    def take(self, path, layer, inputs, outputs):
+        if not _is_container(layer):
+            for tensor in inputs:
+                self._take_own_code(f"input of {path}", tensor)
+            self._trace.calls.append(Call(path, layer, inputs, outputs[0]))
+        elif not _is_keras_own(layer):
+            self._take_own_code(path, outputs[0], layer)
+        self._known.extend(outputs)
+
+    def end(self, name, output):
+        self._trace.output = output
+        for tensor in tree.flatten(output):
+            self._take_own_code(name, tensor)
+        return self._trace
+
+    def _take_own_code(self, path, tensor, layer=None):
+        if not _is_among(tensor, self._known):
+            self._trace.calls.append(Call(path, layer, [], tensor))
+            self._known.append(tensor)
 
 
 @contextlib.contextmanager
@@ -175,7 +210,7 @@ def find_layer(model: Any, path: str) -> Any:
     Raises
     ------
     ValueError
-        No layer, or more than one, is called so; the error names all there are.
+        No layer has this name, or more than one has it; the error lists all layers.
 
     Examples
     --------
@@ -194,7 +229,7 @@ def find_layer(model: Any, path: str) -> Any:
 
 
 def activation(call: Call) -> str | None:
-    """Name what a layer's activation function does, whatever it is called.
+    """Name what a layer's activation function does, however it is written.
 
     The function is tried on numbers: `"relu"`, `keras.layers.ReLU()`, `tf.nn.relu` and a
     `Lambda` with a maximum are one and the same.
@@ -207,7 +242,7 @@ def activation(call: Call) -> str | None:
     -------
     str or None
         `"relu"`: 0 for all negative numbers, above 0 for all positive ones; `"sigmoid"`;
-        `"tanh"`; `"linear"`: no activation; the function's own name for any other; None where it
+        `"tanh"`; `"linear"`: no activation; the function's own name for any other; None if it
         can't be known.
 
     Examples
@@ -230,7 +265,7 @@ def activation(call: Call) -> str | None:
 
 
 def output_maker(found: Trace) -> Call | None:
-    """Return the call that decided what a model's output can be: behind layers that move values.
+    """Return the call that determines what a model's output can be, before layers that move values.
 
     Parameters
     ----------
@@ -239,7 +274,7 @@ def output_maker(found: Trace) -> Call | None:
     Returns
     -------
     Call or None
-        None where it can't be known.
+        None if it can't be known.
 
     Examples
     --------
@@ -286,7 +321,7 @@ def _probe(function, call):
     x = x[: int(np.prod(shape))].reshape(shape) if len(x) == np.prod(shape) else x[None]
     try:
         y = ops.convert_to_numpy(function(ops.convert_to_tensor(x)))
-    except Exception:  # a function of somebody else's may raise anything
+    except Exception:  # foreign code may raise anything
         return None
     if y.shape != x.shape:
         return None

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from cae_lessons.batches import ArraySource, DataSet, DataSetSource, checked_pairs, in_parts
+from cae_lessons.cores import parts_of_a_batch, side_by_side
 from cae_lessons.models import gives_logits
 from cae_lessons.runs import ARTICLE_STEPS, TrainingRun, article_run
 from cae_lessons.tracing import output_activation, trace
@@ -124,6 +125,12 @@ def train(
     RuntimeError
         Keras runs on another backend than TensorFlow.
 
+    Notes
+    -----
+    Where TensorFlow's operations have one thread each, which the package asks for on two cores, a
+    step computes as many parts of its batch side by side as there are cores, if all layers treat
+    each image by itself.  This is the same up to rounding.
+
     References
     ----------
     The article's section 2.  Kingma and Ba, "Adam: a method for stochastic optimization",
@@ -150,7 +157,8 @@ def train(
     source = _source(model, images, targets, settings, done)
     _check_first_batch(model, *source.first, settings["loss"])
     optimizer = _optimizer(model, settings, resume)
-    loop = Loop(model, optimizer, source.take, settings["loss"], settings["steps"])
+    parts = parts_of_a_batch(model, source.batch_size)
+    loop = Loop(model, optimizer, source.take, settings["loss"], settings["steps"], parts)
     start = time.perf_counter()
     with _progress_bar(settings["steps"], done, progress) as bar:
         interrupted = _run(loop, source.batches, done, bar, before_step)
@@ -181,6 +189,8 @@ class Loop:
     loss : {"mse", "bce"}
     most : int
         How many steps there may be.
+    parts : int
+        Into how many parts a step divides its batch, for the cores to work side by side.
     """
 
     def __init__(
@@ -190,6 +200,7 @@ class Loop:
         take: Callable[[Any], tuple[Any, Any]],
         loss: str,
         most: int,
+        parts: int = 1,
     ):
         import tensorflow as tf
 
@@ -203,7 +214,12 @@ class Loop:
         @tf.function(jit_compile=compile_with_xla)
         def train_step(images, targets):
             with tf.GradientTape() as tape:
-                loss = loss_function(targets, model(images, training=True))
+                # No part needs another, so TensorFlow computes them at the same time.
+                losses = [
+                    share * loss_function(y, model(x, training=True))
+                    for x, y, share in _divide(images, targets, parts)
+                ]
+                loss = tf.add_n(losses)
                 minimised = tf.add_n([loss, *(tf.cast(x, loss.dtype) for x in model.losses)])
             gradients = tape.gradient(minimised, model.trainable_variables)
             optimizer.apply(gradients, model.trainable_variables)
@@ -292,8 +308,11 @@ def reconstruct(model: keras.Model, images: ArrayLike | DataSet) -> np.ndarray:
     (2, 28, 28, 1)
     """
     images, _ = checked_pairs(model, images)
-    parts = in_parts(len(images))
-    return np.concatenate([pictures_of(model, images[part], images[part]) for part in parts])
+
+    def pictures(part):
+        return pictures_of(model, images[part], images[part])
+
+    return np.concatenate(list(side_by_side(pictures, in_parts(len(images)))))
 
 
 def mean_squared_error(
@@ -329,11 +348,12 @@ def mean_squared_error(
     True
     """
     images, targets = checked_pairs(model, images, targets)
-    total = 0.0
-    for part in in_parts(len(images)):
+
+    def squared_error(part):
         pictures = pictures_of(model, images[part], targets[part])
-        total += float(np.sum(np.square(pictures - targets[part], dtype=np.float64)))
-    return total / targets.size
+        return np.sum(np.square(pictures - targets[part], dtype=np.float64))
+
+    return float(sum(side_by_side(squared_error, in_parts(len(images))))) / targets.size
 
 
 def pictures_of(model: keras.Model, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -431,6 +451,21 @@ def check_loss(loss: str) -> None:
     """
     if loss not in LOSSES:
         raise ValueError(f"loss={loss!r}, expected one of 'mse', 'bce'")
+
+
+def _divide(images, targets, parts):
+    """Yield the parts of a batch, and the share that each has in the batch's mean."""
+    import tensorflow as tf
+
+    if parts == 1:
+        yield images, targets, 1.0
+        return
+    count = tf.shape(images)[0]
+    for part in range(parts):
+        first, last = count * part // parts, count * (part + 1) // parts
+        # The mean of an empty part would be NaN: it gets an image, which counts for nothing.
+        rows = slice(first, tf.maximum(last, first + 1))
+        yield images[rows], targets[rows], tf.cast((last - first) / count, keras.config.floatx())
 
 
 def _settings(model, given, resume):

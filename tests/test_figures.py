@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 import cae_lessons as cae
-from cae_lessons.figures import curves, nets
+from cae_lessons.figures import curves, dots, nets
 from cae_lessons.figures.style import png
 from cae_lessons.figures.tables import arrays_figure
 from cae_lessons.training import TrainingRun, article_run
@@ -136,6 +136,23 @@ def test_growing_means_keep_the_total():
     assert np.allclose(means, steps + 1)  # the mean of a straight line is its value at the middle
 
 
+def test_a_map_on_a_scale_of_its_own_is_black_only_where_it_is_zero():
+    maps = np.zeros((4, 4, 3))
+    maps[..., 0], maps[..., 1] = 1.0, 0.01
+    shared, own = (
+        pixels(figures.feature_maps(maps, columns=3, one_scale=scale)) for scale in (True, False)
+    )
+    black = [np.mean(picture < 0.1) for picture in (shared, own)]
+    assert black[0] > 1.5 * black[1] > 0
+
+
+def test_pictures_stand_in_rows_where_columns_are_given():
+    named = {str(k): np.ones((4, 4)) for k in range(8)}
+    wide, tall = (pixels(figures.pictures(named, columns=n)).shape for n in (None, 2))
+    assert wide[0] < wide[1]
+    assert tall[0] > tall[1]
+
+
 def test_loss_curves_draw_every_run_and_floor():
     few = figures.loss_curves({"a": article_run("strided")}).data
     more = figures.loss_curves(
@@ -144,6 +161,52 @@ def test_loss_curves_draw_every_run_and_floor():
     assert more.count(b"<path") > few.count(b"<path")
     assert few.count(figures.COLORS[0].encode()) == 0  # logs are black
     assert more.count(figures.COLORS[0].encode()) > 0  # runs are not, however short
+
+
+def test_loss_curves_label_steps_and_losses_as_decimals_and_every_floor():
+    floors = {"all black": 0.114, "best constant": 0.0964, "mean image": 0.0674}
+    curves_drawn = figures.loss_curves({"a": run(np.geomspace(0.1, 0.001, 2000))}, floors)
+    text = " ".join(drawn_text(curves_drawn))
+    assert all(word in text for word in (*floors, "0.1", "0.01", "0.001", "1,000", "step + 1"))
+
+
+def test_loss_curves_highlight_some_runs_and_leave_the_others_grey():
+    runs = {f"seed {k}": run([0.1, 0.05, 0.02]) for k in range(5)}
+    drawn = figures.loss_curves(runs, highlight=["seed 3"])
+    text = drawn_text(drawn)
+    assert "seed 3" in text
+    assert "seed 2" not in text
+    assert text.count("the other runs") == 1
+    assert figures.COLORS[0].encode() in drawn.data
+    assert figures.COLORS[1].encode() not in drawn.data
+
+
+def test_labels_are_spread_no_further_than_they_must():
+    assert curves._spread([0, 100], gap=10) == [0, 100]
+    assert curves._spread([50, 50, 100], gap=10) == [45, 55, 100]
+    spread = curves._spread([0, 1, 2, 13, 60], gap=10)
+    assert min(np.diff(spread)) >= 10
+    assert np.mean(spread[:4]) == pytest.approx(4)
+
+
+def dots_of(picture):
+    return picture.data.count(b"<g clip-path=")
+
+
+def test_strip_draws_every_number_and_names_some():
+    rows = {"seeds": dict.fromkeys(range(20), 0.3) | {20: 2.3}, "article": {400: 2.4}}
+    drawn = figures.strip(rows, "loss", {"two": 2, "four": 4}, {20: "seed 20"})
+    fewer = figures.strip({**rows, "article": {}}, "loss", {"two": 2, "four": 4})
+    assert dots_of(drawn) == dots_of(fewer) + 1
+    words = drawn_text(drawn)
+    assert all(word in words for word in ("seeds", "article", "loss", "two", "four", "seed 20"))
+    assert figures.COLORS[0].encode() in drawn.data
+    assert figures.COLORS[0].encode() not in fewer.data
+
+
+def test_strip_stacks_what_would_cover_another():
+    places = dots._stack({"a": 1.0, "b": 1.04, "c": 1.08, "d": 2.0}, width=0.05)
+    assert places == {"a": (1.0, 0), "b": (1.04, 1), "c": (1.08, 0), "d": (2.0, 0)}
 
 
 def test_runs_and_logs_are_drawn_alike_only_after_many():
@@ -159,6 +222,30 @@ def test_arrays_tint_the_marked_cells():
     plain = figures.arrays({"x": np.eye(3, dtype=int)}).data
     tinted = figures.arrays({"x": np.eye(3, dtype=int)}, {"x": np.eye(3, dtype=bool)}).data
     assert tinted.count(b"#fde3c8") - plain.count(b"#fde3c8") == 3
+
+
+def test_tinted_cells_hold_their_numbers_but_zeros():
+    texts = labels(figures.tinted({"a": [[0, 1], [2, 0]], "b": [[3]]}))
+    assert texts == ["1", "2", "a", "3", "b"]
+    assert labels(figures.tinted({"a": [[1, 2]]}, numbers=False)) == ["a"]
+
+
+def test_tinted_cells_are_the_darker_the_larger_their_numbers():
+    picture = figures.tinted({"a": [[0, 1, 2]]}, numbers=False).data.decode()
+    # White, then half as blue as the darkest, then the darkest.
+    tints = re.findall(r"fill: (#\w{6}); stroke: #bbbbbb", picture)
+    assert [tints[0], tints[2]] == ["#ffffff", figures.COLORS[0]]
+    assert tints[0] > tints[1] > tints[2]
+
+
+def test_tinted_cells_get_the_boxes_and_dots_that_are_asked_for():
+    plain = figures.tinted({"a": np.ones((4, 4))}).data
+    boxed = figures.tinted({"a": np.ones((4, 4))}, boxes={"a": [(0, 0, 2, 2), (2, 2, 1, 1)]}).data
+    assert boxed.count(b"stroke-width: 2.5") - plain.count(b"stroke-width: 2.5") == 2
+    blocks = figures.tinted({"a": np.ones((4, 4))}, block=2).data
+    assert blocks.count(b"stroke: #666666") - plain.count(b"stroke: #666666") == 4
+    dotted = figures.tinted({"a": np.ones((4, 4))}, dots={"a": np.eye(4, dtype=bool)}).data
+    assert dotted.count(b"<use ") - plain.count(b"<use ") == 4
 
 
 def test_stamping_ends_with_the_transposed_convolution():
@@ -179,6 +266,27 @@ def test_stamping_ends_with_the_transposed_convolution():
     assert len(animation.frames) == len(animation.captions) == 5
 
 
+def test_sliding_ends_with_the_convolution():
+    image, kernel = np.arange(25.0).reshape(5, 5), np.arange(9.0).reshape(3, 3)
+    expected = keras.ops.conv(image[None, ..., None], kernel[..., None, None], 2, "valid")
+    named = {"input": image, "kernel": kernel, "output": np.array(expected)[0, ..., 0]}
+    seen = np.zeros((5, 5), bool)
+    seen[2:, 2:] = True
+    with matplotlib.rc_context(figures.STYLE):
+        corner = np.array([[False, False], [False, True]])
+        still = png(arrays_figure(named, {"input": seen, "output": corner}))
+    animation = figures.sliding(image, kernel, stride=2)
+    assert animation.frames[-1] == still.data
+    assert len(animation.frames) == len(animation.captions) == 5
+    assert animation.captions[-1].endswith(f"is {expected[0, 1, 1, 0]:g}.")
+
+
+def test_signs_stand_between_the_arrays():
+    named = {"x": [[1, 2]], "kernel": [[3]], "y": [[4, 5]]}
+    signed = labels(figures.arrays(named, signs=("∗", "=")))
+    assert sorted(set(signed) - set(labels(figures.arrays(named)))) == ["=", "∗"]
+
+
 def unpooled(kind, values, argmax):
     """Return what Keras or the package's own layer makes of the values."""
     if kind == "argmax":
@@ -187,35 +295,44 @@ def unpooled(kind, values, argmax):
     return layer(2)(values)
 
 
-@pytest.mark.parametrize("kind", ["zero-fill", "nearest", "argmax"])
-def test_unpooling_ends_with_what_the_layer_gives(kind):
+def test_unpooling_ends_with_what_the_layers_give():
     values, argmax = np.array([[5.0, 7.0], [1.0, 4.0]]), np.array([[4, 6], [8, 10]])
     masks = {
         "zero-fill": cae.layers.corner_mask(4, 2)[..., 0],
         "nearest": np.ones((4, 4)),
         "argmax": np.isin(np.arange(16).reshape(4, 4), argmax),
     }
-    expected = unpooled(kind, values[None, ..., None], argmax[None, ..., None])
-    named = {
-        "values": values,
-        "spread": unpooled("nearest", values[None, ..., None], None)[0, ..., 0],
-        "mask": masks[kind].astype(int),
-        "product": expected[0, ..., 0],
-    }
-    named = {title: np.array(array) for title, array in named.items()}
-    last = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+    layers = values[None, ..., None], argmax[None, ..., None]
+    products = {name: np.array(unpooled(name, *layers))[0, ..., 0] for name in masks}
+    above = {"values": values} | {f"mask: {name}": mask.astype(int) for name, mask in masks.items()}
+    below = {"spread": products["nearest"]} | products
+    last = {title: np.zeros(array.shape, bool) for title, array in (above | below).items()}
     for tinted in last.values():
         tinted[len(tinted) // 2 :, len(tinted) // 2 :] = True
     with matplotlib.rc_context(figures.STYLE):
-        still = png(arrays_figure(named, last))
-    animation = figures.unpooling(values, masks[kind])
+        still = png(arrays_figure(above, last, below=below))
+    animation = figures.unpooling(values, masks)
     assert animation.frames[-1] == still.data
     assert len(animation.frames) == len(animation.captions) == 5
+    assert all(name in animation.alt for name in masks)
 
 
-def test_unpooling_refuses_a_mask_without_whole_blocks():
-    with pytest.raises(ValueError, match="blocks"):
-        figures.unpooling(np.ones((2, 2)), np.ones((4, 5)))
+@pytest.mark.parametrize(
+    ("shapes", "message"), [([(4, 5)], "blocks"), ([(4, 4), (2, 2)], "one shape"), ([], "one")]
+)
+def test_unpooling_refuses_masks_without_whole_blocks(shapes, message):
+    masks = {str(shape): np.ones(shape) for shape in shapes}
+    with pytest.raises(ValueError, match=message):
+        figures.unpooling(np.ones((2, 2)), masks)
+
+
+def test_diagonal_has_a_dot_for_each_pair():
+    pairs = np.array([[0.08, 0.081], [0.08, 0.081], [0.104, 0.104]])
+    dots = [
+        figures.diagonal(*some.T, "floor", "loss").data.decode().count(f"fill: {figures.COLORS[0]}")
+        for some in (pairs[1:], pairs)
+    ]
+    assert dots[1] - dots[0] == 1
 
 
 def test_receptive_fields_tint_the_seen_pixels_only():
@@ -265,7 +382,8 @@ def test_architecture_draws_blocks_by_the_output_shapes():
     assert [block.name for block in blocks] == [layer.name for layer in model.layers]
     sizes = np.array([(block.height, block.width) for block in blocks])
     shapes = np.array([layer.output.shape[1::2] for layer in model.layers])
-    assert np.allclose(sizes / sizes[0], shapes / shapes[0])
+    drawn = np.maximum(shapes, (0, nets.LEAST_MAPS))
+    assert np.allclose(sizes / sizes[0], drawn / drawn[0])
     places = nets._places(blocks)
     columns = [places[block][0] for block in blocks]
     assert columns == [nets.ENCODER] * 4 + [nets.CODE] + [nets.DECODER] * 4
@@ -439,6 +557,24 @@ def test_architecture_of_a_layer_that_is_called_twice():
     assert text.count("twice") == 2
 
 
+def test_layer_table_has_a_row_for_each_layer_and_one_for_the_net():
+    model = cae.strided_autoencoder()
+    table = figures.layer_table(model)
+    assert list(table.index) == [*(layer.name for layer in model.layers), "all layers"]
+    shapes = [" × ".join(map(str, layer.output.shape[1:])) for layer in model.layers]
+    assert list(table["output shape"]) == [*shapes, ""]
+    counts = [layer.count_params() for layer in model.layers] + [model.count_params()]
+    assert list(table["weights"]) == [f"{count:,}" for count in counts]
+    assert "<th>layer</th>" in " ".join(table.to_html().split())
+
+
+def test_layer_table_counts_the_weights_of_a_layer_that_is_called_twice_once():
+    image, layer = keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, padding="same", name="twice")
+    table = figures.layer_table(keras.Model(image, layer(layer(image))))
+    assert list(table.loc["twice", "weights"]) == ["10", "the same 10"]
+    assert table.loc["all layers", "weights"] == "10"
+
+
 @pytest.mark.parametrize("model", [Subclassed(), keras.Sequential([keras.layers.Dense(3)])])
 def test_architecture_wants_a_built_model(model):
     with pytest.raises(ValueError, match=f"{model.name} must be built, .*call it once on images"):
@@ -508,10 +644,10 @@ def test_survival_shows_every_share():
     import pandas as pd
 
     table = pd.DataFrame({0.01: [0.25, 0.5], 0.001: [1.0, 0.75]}, index=[0.1, 0.02])
-    texts = labels(figures.survival({"one": table, "two": table.iloc[::-1]}))
-    assert [text for text in texts if text.endswith("%")] == [
-        *("25%", "100%", "50%", "75%"),
-        *("50%", "75%", "25%", "100%"),
+    texts = labels(figures.survival({"one": table, "two": table.iloc[::-1]}, runs=8))
+    assert [text for text in texts if text.endswith("/8")] == [
+        *("2/8", "8/8", "4/8", "6/8"),
+        *("4/8", "6/8", "2/8", "8/8"),
     ]
 
 

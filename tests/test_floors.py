@@ -501,7 +501,7 @@ def test_fewer_probabilities_have_a_higher_floor(images):
     "limits", [(-0.1, 1), (0, 1.1), (0.6, 0.5), (1, 0), (math.nan, 1), (0, math.nan)]
 )
 def test_limits_must_be_probabilities_in_order(limits):
-    with pytest.raises(ValueError, match=r"limits .*, expected 0 ≤ lowest ≤ highest ≤ 1"):
+    with pytest.raises(ValueError, match=r"limits must be in order, 0 ≤ lowest ≤ highest ≤ 1, got"):
         floors.cross_entropy(SMALL, *limits)
 
 
@@ -582,3 +582,77 @@ def test_other_floors_are_python_floats_and_leave_the_images_alone():
     ]
     assert {type(result) for result in results} == {float}
     np.testing.assert_array_equal(images, BLOCKS)
+
+
+# --- Linear autoencoders ---
+
+
+def test_linear_floor_by_hand():
+    # A rectangle of four points, longer along the first axis: the second is what one number loses.
+    points = np.array([[0.0, 0.25], [1.0, 0.25], [0.0, 0.75], [1.0, 0.75]]).reshape(4, 1, 2, 1)
+    expected = [(0.25 + 0.0625) / 2, 0.0625 / 2, 0]
+    found = [floors.linear(points, points, size) for size in range(3)]
+    assert all(type(loss) is float for loss in found)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert floors.linear(points, points, (2, 0)).tolist() == [found[2], found[0]]
+
+
+@pytest.mark.parametrize("shape", [(9, 2, 3, 1), (4, 3, 2, 2), (1, 2, 2, 1)])
+def test_linear_floor_is_what_the_singular_values_leave(shape):
+    images = np.random.default_rng(0).random(shape).astype(np.float32)
+    flat = images.reshape(len(images), -1).astype(float)
+    values = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False)
+    for size in range(flat.shape[1] + 1):
+        expected = np.sum(values[size:] ** 2) / images.size
+        assert floors.linear(images, images, size) == pytest.approx(expected, abs=1e-12)
+
+
+def test_linear_floor_of_other_images_is_the_loss_of_their_projections():
+    rng = np.random.default_rng(1)
+    train, images = rng.random((20, 3, 2, 1)), rng.random((7, 3, 2, 1))
+    train, images = train.astype(np.float32), images.astype(np.float32)
+    flat, mean = images.reshape(7, 6).astype(float), train.reshape(20, 6).mean(axis=0, dtype=float)
+    axes = np.linalg.svd(train.reshape(20, 6) - mean)[2]
+    for size in range(7):
+        pictures = mean + (flat - mean) @ axes[:size].T @ axes[:size]
+        expected = np.mean((flat - pictures) ** 2)
+        assert floors.linear(train, images, size) == pytest.approx(expected, abs=1e-12)
+
+
+def test_linear_floor_spans_from_the_mean_image_to_nothing(digits):
+    few = digits.train.images[:50, 8:20, 8:20]
+    found = [floors.linear(few, few, size) for size in (0, 1, 2, 30, 49, 144)]
+    assert found[0] == pytest.approx(floors.mean_image(few), rel=1e-12)
+    assert found == sorted(found, reverse=True)
+    assert found[-2:] == pytest.approx([0, 0], abs=1e-12)  # 50 images span 49 directions
+
+
+def test_no_linear_autoencoder_beats_its_floor():
+    rng = np.random.default_rng(2)
+    images = rng.random((30, 2, 4, 1)).astype(np.float32)
+    flat = images.reshape(30, 8)
+    floor = floors.linear(images, images, 3)
+    for _ in range(50):
+        code = flat @ rng.normal(size=(8, 3))
+        inputs = np.column_stack([code, np.ones(30)])
+        decoder = np.linalg.lstsq(inputs, flat)[0]  # the best one for this encoder
+        assert np.mean((inputs @ decoder - flat) ** 2) >= floor
+
+
+def test_linear_floor_of_the_test_images(digits):
+    train, test = digits.train.images, digits.test.images
+    assert floors.linear(train, test, [32, 256]) == pytest.approx([0.0168, 0.0014], abs=5e-5)
+
+
+@pytest.mark.parametrize("size", [-1, 5, 1.0, "2", None, True, [1, 5], [[1]]])
+def test_code_size_must_fit(size):
+    images = np.zeros((3, 2, 2, 1))
+    with pytest.raises(ValueError, match=r"code_size must be a whole number from 0 to 4.*, got "):
+        floors.linear(images, images, size)
+
+
+def test_linear_floor_needs_images_of_one_shape():
+    with pytest.raises(ValueError, match=r"must have the shape of train_images, \(2, 2, 1\), got"):
+        floors.linear(np.zeros((3, 2, 2, 1)), np.zeros((3, 4, 4, 1)), 1)
+    with pytest.raises(ValueError, match="images are empty"):
+        floors.linear(np.zeros((3, 2, 2, 1)), np.zeros((0, 2, 2, 1)), 1)

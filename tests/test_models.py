@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -129,7 +131,7 @@ def test_gradient_equals_finite_differences_of_the_loops(hidden, output):
         assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-3)
 
 
-@pytest.mark.parametrize("hidden", ["relu", "sigmoid"])
+@pytest.mark.parametrize("hidden", ["relu", "leaky_relu", "sigmoid"])
 def test_hidden_is_the_decoders_activation(hidden):
     model = cae.strided_autoencoder(hidden=hidden)
     activations = [layer.activation.__name__ for layer in model.layers[1:]]
@@ -140,6 +142,7 @@ def test_hidden_is_the_decoders_activation(hidden):
     ("output", "activation", "name"),
     [
         ("relu", "relu", "reconstruction"),
+        ("leaky_relu", "leaky_relu", "reconstruction"),
         ("sigmoid", "sigmoid", "reconstruction"),
         ("linear", "linear", "reconstruction"),
         ("logits", "linear", "logits"),
@@ -150,6 +153,58 @@ def test_output_is_the_last_activation(output, activation, name):
     assert model.layers[-1].activation.__name__ == activation
     assert model.layers[-1].name == name
     assert gives_logits(model) == (output == "logits")
+
+
+def test_leaky_relu_passes_a_fifth_of_what_is_below_0():
+    relu, leaky = (
+        randomized(cae.strided_autoencoder(output=output)) for output in ("linear", "leaky_relu")
+    )
+    images = np.random.default_rng(7).random((2, 28, 28, 1)).astype(np.float32)
+    z = relu(images).numpy()
+    assert z.min() < 0 < z.max()
+    np.testing.assert_allclose(leaky(images), np.where(z < 0, 0.2 * z, z), rtol=1e-5, atol=1e-6)
+
+
+BUILDERS = {
+    "strided": cae.strided_autoencoder,
+    "nearest": functools.partial(cae.unpooling_autoencoder, "nearest"),
+    "mirrored": functools.partial(
+        cae.unpooling_autoencoder, "argmax", decoder_order="unpool-deconv"
+    ),
+}
+builders = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+
+
+@builders
+@pytest.mark.parametrize("decoder_bias", [False, True])
+def test_output_bias_starts_where_it_is_told(build, decoder_bias):
+    plain = build(output="sigmoid", decoder_bias=decoder_bias, output_bias=None)
+    biased = build(output="sigmoid", decoder_bias=decoder_bias, output_bias=-1.9)
+    first, last = (layer for layer in biased.layers if "Transpose" in type(layer).__name__)
+    np.testing.assert_array_equal(last.bias, np.float32([-1.9]))
+    assert last.bias.trainable
+    assert first.use_bias == decoder_bias
+    assert biased.count_params() == plain.count_params() + (not decoder_bias)
+    # All else starts alike.
+    for one, other in zip(plain.weights, biased.weights, strict=False):
+        if one.shape != (1,):
+            np.testing.assert_array_equal(one, other)
+
+
+@builders
+def test_every_kernel_comes_from_the_initializer(build):
+    for initializer in ("glorot_uniform", "he_normal", keras.initializers.Constant(0.5)):
+        model = build(kernel_initializer=initializer, seed=2)
+        for layer in (each for each in model.layers if hasattr(each, "kernel")):
+            kernel = layer.kernel.numpy()
+            if initializer == "glorot_uniform":
+                limit = np.sqrt(6 / (25 * sum(kernel.shape[2:])))
+                assert 0.9 * limit < np.abs(kernel).max() <= limit
+            elif initializer == "he_normal":  # Keras takes the third axis for the inputs
+                expected = np.sqrt(2 / (25 * kernel.shape[2]))
+                assert kernel.std() == pytest.approx(expected, rel=0.15)
+            else:
+                np.testing.assert_array_equal(kernel, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def interrupted(tmp_path_factory):
 def test_ctrl_c_keeps_what_ended(interrupted):
     status, output, path = interrupted
     assert status == 130
-    assert "the same command goes on" in output
+    assert "To continue, run the same command" in output
     records, damaged = study.read_records(path)
     assert records
     assert not damaged
@@ -126,7 +126,7 @@ def test_killed_study_and_killed_worker_lose_nothing(tmp_path, cluster, interrup
     assert records.keys() == keys(study.tasks(**{**SMALL, "seeds": 3}))
     assert len(path.read_text().splitlines()) == len(records)
     assert {key: records[key] for key in kept} == kept  # seconds included: they didn't run again
-    assert f"{len(kept)} of 6 runs are there already" in output
+    assert f"{len(kept)} of 6 runs are recorded already" in output
     assert not list(tmp_path.glob("*.partial"))
 
     # On workers of its own, the study found the same.
@@ -222,12 +222,12 @@ def test_damaged_record_is_named_and_runs_again(tmp_path, here, record, damage):
     study.run_study(wanted, path, report=lines.append)
     whole = path.read_text().splitlines()
     path.write_text("\n".join([whole[0], damage(whole[1]), *whole[2:]]) + "\n")
-    with pytest.raises(ValueError, match="line 2 isn't a whole record"):
+    with pytest.raises(ValueError, match="line 2 isn't a complete record"):
         study.load(path)
     lines.clear()
     study.run_study(wanted, path, report=lines.append)
-    assert "line 2 isn't a whole record" in lines[0]
-    assert "3 of 4 runs are there already" in lines[1]
+    assert "line 2 isn't a complete record" in lines[0]
+    assert "3 of 4 runs are recorded already" in lines[1]
     assert path.read_text().splitlines() == whole
 
 
@@ -235,7 +235,7 @@ def test_a_file_of_something_else_stays_as_it_is(tmp_path, here):
     path = tmp_path / "notes.md"
     path.write_text("# Notes\n")
     with pytest.raises(
-        ValueError, match="holds no records: line 1 isn't a whole record: '# Notes'"
+        ValueError, match="holds no records: line 1 isn't a complete record: '# Notes'"
     ):
         study.run_study(study.tasks(**SMALL), path)
     assert path.read_text() == "# Notes\n"
@@ -272,6 +272,9 @@ def test_record_says_what_ran(record, digits):
     loss = cae.mean_squared_error(model, digits.test.images)
     assert record["test_loss"] == pytest.approx(loss, rel=1e-4)
     assert record["excess"] == pytest.approx(loss, rel=1e-4)  # a strided net has no floor
+    assert record["loss_0"] == record["curve_loss"][0]
+    assert record["loss_100"] is None  # it ended before
+    assert record["test_cross_entropy"] is None  # a linear output gives no probabilities
     assert record["parameters"] == 26448
     assert record["versions"]["tensorflow"]
     assert json.loads(json.dumps(record)) == record
@@ -296,10 +299,96 @@ def test_every_variant_builds_what_its_settings_say():
         assert cae.models.gives_logits(model) == expected_logits, settings["variant"]
 
         transposed = [layer for layer in model.layers if hasattr(layer, "kernel")][2:]
-        assert [layer.use_bias for layer in transposed] == [settings["decoder_bias"]] * 2
-        assert transposed[0].activation.__name__ == settings["hidden"]
+        bias, start = settings["decoder_bias"], settings["output_bias"]
+        assert [layer.use_bias for layer in transposed] == [bias, bias or start is not None]
+        if start is not None:
+            assert transposed[1].bias.numpy() == np.float32([start])
+        after = model.layers[model.layers.index(transposed[0]) + 1 :]
+        normalized = [layer for layer in after if "BatchNormalization" in type(layer).__name__]
+        assert len(normalized) == {None: 0, "hidden": 1, "all": 2}[settings["batch_normalization"]]
+        hidden = after[1] if normalized else transposed[0]
+        assert hidden.activation.__name__ == settings["hidden"]
         if settings["stddev"]:
             assert np.std(layers_kernel(model)) == pytest.approx(0.88 * settings["stddev"], rel=0.1)
+
+
+def test_batch_normalization_comes_before_the_activation(digits):
+    plain, hidden, both = (
+        study.build_model({**study.variant("nearest", batch_normalization=where), "seed": 1})
+        for where in (None, "hidden", "all")
+    )
+    images = digits.test.images[:20]
+    names = [layer.name for layer in hidden.layers]
+    at = names.index("transposed_convolution_1")
+    assert names[at + 1 : at + 3] == [f"{names[at]}_normalized", f"{names[at]}_activation"]
+    assert hidden.count_params() - plain.count_params() == 4 * 16
+    assert both.count_params() - hidden.count_params() == 4
+    # As long as it has seen no image, it does nothing: divide by the root of 1 + ε.
+    for model in (hidden, both):
+        np.testing.assert_allclose(model(images), plain(images), atol=2e-3)
+    pixels = both.get_layer("transposed_convolution_2_normalized")
+    both(images, training=True)
+    assert pixels.moving_mean.numpy() != 0
+
+
+FEW = {"steps": 3, "seed": 2}
+
+
+def losses_of(net, digits, **settings):
+    """Return the losses of a few steps, as the study takes them."""
+    task = {**study.variant(net, **settings), **FEW}
+    return one_run._train(study.build_model(task), digits.train.images, "mse", task).loss
+
+
+@pytest.mark.parametrize("net", ["nearest", "mirrored-nearest", "mirrored-zero-fill"])
+def test_a_run_is_trained_as_train_does(digits, net):
+    task = {**study.variant(net, learning_rate=0.001, warmup_steps=2), **FEW}
+    options = {"learning_rate": 0.001, "warmup_steps": 2, **FEW}
+    run = cae.train(study.build_model(task), digits.train.images, progress=False, **options)
+    found = losses_of(net, digits, learning_rate=0.001, warmup_steps=2)
+    np.testing.assert_allclose(found, run.loss, rtol=1e-4)
+
+
+def test_clipping_shortens_all_gradients_together(digits):
+    # A limit that is never reached changes nothing; nor does a tiny one, but for Adam's epsilon.
+    plain = losses_of("nearest", digits)
+    np.testing.assert_allclose(losses_of("nearest", digits, clip_norm=1e9), plain, rtol=1e-4)
+    clipped = losses_of("nearest", digits, clip_norm=1e-9)
+    assert clipped[0] == pytest.approx(plain[0], rel=1e-4)
+    assert abs(clipped[1] - clipped[0]) < 0.5 * abs(plain[1] - plain[0])
+    with pytest.raises(ValueError, match="clip_norm works with neither warmup_steps nor logits"):
+        study.variant("nearest", clip_norm=1, warmup_steps=10)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "logits"])
+def test_test_cross_entropy_by_numpy(digits, output):
+    task = {**study.variant("strided", output=output), "seed": 1}
+    model = study.build_model(task)
+    x = digits.test.images[:700].astype(float)
+    p = cae.reconstruct(model, digits.test.images[:700]).astype(float)
+    expected = np.mean(-x * np.log(p) - (1 - x) * np.log(1 - p))
+    found = one_run._cross_entropy(model, digits.test.images[:700])
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_each_variant_has_its_own_number_of_seeds():
+    wanted = study.tasks()
+    for each in study.grid():
+        seeds = [task["seed"] for task in wanted if task["variant"] == each["variant"]]
+        assert seeds == list(range(study.seeds_of(each["variant"])))
+    assert study.seeds_of("strided/relu-relu/200-steps") == study.SEEDS == 8
+    assert study.variants.MORE_SEEDS.keys() <= {each["variant"] for each in study.grid()}
+    assert len(study.tasks("nearest/sigmoid-sigmoid/250-steps", seeds=3)) == 3
+
+
+def test_packaged_records_are_of_the_grid():
+    found = study.read_records(study.RECORDS)[0]
+    settings = {each["variant"]: each for each in study.grid()}
+    for (name, _), record in found.items():
+        assert {key: record[key] for key in settings[name]} == settings[name]
+    for name in {name for name, _ in found}:
+        seeds = sorted(seed for variant, seed in found if variant == name)
+        assert seeds == list(range(len(seeds)))
 
 
 def layers_kernel(model):

@@ -416,7 +416,7 @@ def test_saving_where_no_file_can_be(tmp_path):
 )
 def test_loading_no_run_names_the_file(tmp_path, content):
     (tmp_path / "garbage.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"garbage\.json holds no training run"):
+    with pytest.raises(ValueError, match=r"garbage\.json doesn't hold a training run"):
         TrainingRun.load(tmp_path / "garbage.json")
 
 

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from benchmarks import nets
 from benchmarks.contenders import EPSILON, LEARNING_RATE
 from cae_lessons import training
+from cae_lessons.cores import parts_of_a_batch
 
 MOST_STEPS = 1_000_000
 
@@ -29,7 +30,8 @@ def trainer(model, images):
         x = tf.gather(images, batch)
         return x, x
 
-    loop = training.Loop(model, optimizer, take, "mse", MOST_STEPS)
+    parts = parts_of_a_batch(model, nets.BATCH_SIZE)
+    loop = training.Loop(model, optimizer, take, "mse", MOST_STEPS, parts)
 
     def train(batches):
         first = int(optimizer.iterations)

@@ -1,6 +1,11 @@
-"""PyTorch, eager: channels last, its own unpooling, and Adam fused into one kernel."""
+"""PyTorch: channels last, its own unpooling, and Adam fused into one kernel.
+
+`PYTORCH_MODE` says how: `eager`; `compiled`, where there is a C++ compiler; or `halves`, in which
+two threads each do half a batch.
+"""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,24 +16,69 @@ from benchmarks.contenders import EPSILON, LEARNING_RATE, describe
 
 def start(net, weights, images):
     """Return `train(batches)` by PyTorch's usual loop."""
-    torch.set_num_threads(os.cpu_count())
     torch.set_flush_denormal(True)  # as TensorFlow does: dying nets make tiny numbers
     parameters = [from_keras(weight) for weight in weights]
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, eps=EPSILON, fused=True)
     images = torch.from_numpy(np.moveaxis(images, -1, 1))
+    backward = MODES[os.environ.get("PYTORCH_MODE", "eager")](net, parameters)
 
     def train(batches):
         total = torch.zeros(())
         for batch in torch.from_numpy(batches):
             x = images[batch].contiguous(memory_format=torch.channels_last)
             optimizer.zero_grad()
-            loss = functional.mse_loss(autoencoder(x, parameters, net), x)
-            loss.backward()
+            total += backward(x)
             optimizer.step()
-            total += loss.detach()
         return float(total) / len(batches)
 
     return train
+
+
+def eager(net, parameters):
+    """Return a function that computes the gradients of one batch, and returns its loss."""
+
+    def backward(x):
+        loss = functional.mse_loss(autoencoder(x, parameters, net), x)
+        loss.backward()
+        return loss.detach()
+
+    return backward
+
+
+def compiled(net, parameters):
+    """Return `eager`'s function with the net and its loss compiled."""
+
+    @torch.compile
+    def loss_of(x):
+        return functional.mse_loss(autoencoder(x, parameters, net), x)
+
+    def backward(x):
+        loss = loss_of(x)
+        loss.backward()
+        return loss.detach()
+
+    return backward
+
+
+def halves(net, parameters):
+    """Return `eager`'s function with two halves of the batch in two threads."""
+    pool = ThreadPoolExecutor(2)
+
+    def half(x):
+        torch.set_num_threads(1)  # counts for the thread that calls it
+        loss = functional.mse_loss(autoencoder(x, parameters, net), x)
+        return loss.detach(), torch.autograd.grad(loss, parameters)
+
+    def backward(x):
+        (one, gradients), (other, others) = pool.map(half, x.chunk(2))
+        for parameter, *both in zip(parameters, gradients, others, strict=True):
+            parameter.grad = (both[0] + both[1]) / 2
+        return (one + other) / 2
+
+    return backward
+
+
+MODES = {"eager": eager, "compiled": compiled, "halves": halves}
 
 
 def from_keras(weight):

@@ -1,4 +1,6 @@
-"""Keras as its guides show it: stock layers, `compile` and `fit` with their defaults."""
+"""Keras as its guides show it: stock layers, `compile` and `fit`, with their defaults or tuned."""
+
+import os
 
 import keras
 import tensorflow as tf
@@ -10,7 +12,11 @@ def start(net, weights, images):
     """Return `train(batches)` by `fit`."""
     model = build(net)
     model.set_weights(weights)
-    model.compile(keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON), "mse")
+    model.compile(
+        keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON),
+        "mse",
+        steps_per_execution=int(os.environ.get("STEPS_PER_EXECUTION", "1")),
+    )
 
     def train(batches):
         x = images[batches.ravel()]

@@ -1,4 +1,4 @@
-"""Two directives that tell of the executed notebooks: `{run-times}` and `{figure-list}`."""
+"""Two directives about the executed notebooks: `{run-times}` and `{figure-list}`."""
 
 from collections import defaultdict
 
@@ -38,10 +38,10 @@ class RunTimes(NotebookDirective):
 
     def lines(self, notebooks):
         """Yield a table of the pages and one of the packages."""
-        yield from ("| page | training steps | run time |", "|---|--:|--:|")
+        yield from ("| page | run time |", "|---|--:|")
         for page, notebook in notebooks.items():
             stamp = notebook.metadata.cae_lessons
-            yield f"| {{doc}}`/{page}` | {stamp.steps:,} | {duration(stamp.seconds)} |"
+            yield f"| {{doc}}`/{page}` | {duration(stamp.seconds)} |"
         yield from ("", "| package | version |", "|---|---|")
         versions = defaultdict(set)
         for notebook in notebooks.values():
@@ -56,7 +56,7 @@ class RunTimes(NotebookDirective):
 
 
 class FigureList(NotebookDirective):
-    """Every figure with its caption and what one sees on it."""
+    """Every figure with its caption and a description of the picture."""
 
     def lines(self, notebooks):
         """Yield a definition list for each page that has figures."""

@@ -1,7 +1,7 @@
 """What a run is stuck on: the picture behind a loss; dead maps, dead phases, saturated units.
 
-`known` has the pictures whose loss is known, `evidence` one pass over the images, `findings` the
-words for what it shows, `looks` the single looks into a model.
+`known` holds pictures whose loss is known, `evidence` gathers sums in one pass over the images,
+`findings` puts them into words, and `looks` holds single looks into a model.
 """
 
 import numbers
@@ -66,9 +66,9 @@ def diagnose(
     targets : array_like, optional
         What the pictures should be, for denoising; by default the images.
     loss : {"mse", "bce"}
-        Of what kind a given loss is: mean squared error, or binary cross-entropy in nats.
+        The kind of a given loss: mean squared error, or binary cross-entropy in nats.
     run : TrainingRun, optional
-        The training, to say since when the loss gains nothing, or isn't a number.
+        The training, to find out since when the loss hasn't fallen or hasn't been a number.
 
     Returns
     -------
@@ -78,17 +78,17 @@ def diagnose(
     Raises
     ------
     ValueError
-        The images aren't such an array, the model doesn't take them, or `loss` is unknown.
+        The images aren't valid, the model doesn't take them, or `loss` is unknown.
     TypeError
         The subject is neither a number nor a model.
 
     Notes
     -----
-    A loss alone names a suspect; the pictures show whether it is guilty.  A loss over a batch of
-    60 shuffled images is off by about a twentieth from that over all images: ask with the images
-    that the loss was measured on, or with a mean over many steps, and only once it stands still.
+    A loss alone names a suspect; the pictures show whether it is guilty.  The loss over a batch of
+    60 shuffled images differs by about a twentieth from that over all images: pass the images that
+    the loss was measured on, or a mean over many steps, and only once the loss stands still.
 
-    Of a model's layers, those with a relu, a sigmoid or a tanh are judged, whatever its spelling.
+    Layers with a relu, a sigmoid or a tanh are judged, however these are written.
 
     Examples
     --------

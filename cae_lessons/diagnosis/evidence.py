@@ -14,9 +14,10 @@ import numpy as np
 from keras import ops
 
 from cae_lessons.batches import in_parts
+from cae_lessons.cores import side_by_side
 from cae_lessons.layers import MaxUnpooling2D, ZeroFillUnpooling2D, corner_mask
 from cae_lessons.models import gives_logits
-from cae_lessons.tracing import activation, output_maker, trace
+from cae_lessons.tracing import activation, output_maker, tracing
 from cae_lessons.training import check_output
 
 FLAT = 0.04  # of its steepest slope: where a sigmoid or tanh lets hardly any gradient pass
@@ -26,7 +27,7 @@ PIXELS_AT_ONCE = 200_000
 
 @dataclass
 class LayerEvidence:
-    """What one layer did.
+    """What one layer did with the images.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class Evidence:
         How many pixels a sigmoid has made that are flat and wrong by more than ½.
     layers : dict of str to LayerEvidence
     output_activation : str or None
-        What made the pixels, `"sigmoid"` for logits.
+        The activation that made the pixels, `"sigmoid"` for logits.
     output_path : str or None
         The layer that did it.
     logits : bool
@@ -121,7 +122,7 @@ def gather(model: keras.Model, images: np.ndarray, targets: np.ndarray) -> Evide
     Raises
     ------
     ValueError
-        The pictures haven't the shape of the targets.
+        The pictures don't have the shape of the targets.
 
     Examples
     --------
@@ -133,14 +134,16 @@ def gather(model: keras.Model, images: np.ndarray, targets: np.ndarray) -> Evide
     """
     evidence, logits = Evidence(), gives_logits(model)
     size = max(1, min(250, PIXELS_AT_ONCE // math.prod(images.shape[1:3])))
-    for part in in_parts(len(images), size):
-        found = trace(model, images[part])
-        check_output(model, found.output, targets[part])
-        if not evidence.count:
-            _note_structure(evidence, found, logits)
-        _add_layers(evidence, found)
-        pictures = ops.sigmoid(found.output) if logits else found.output
-        _add_pictures(evidence, ops.convert_to_numpy(pictures), targets[part])
+    parts = list(in_parts(len(images), size))
+    with tracing(model) as run:
+        traces = side_by_side(lambda part: run(images[part]), parts)
+        for part, found in zip(parts, traces, strict=True):
+            check_output(model, found.output, targets[part])
+            if not evidence.count:
+                _note_structure(evidence, found, logits)
+            _add_layers(evidence, found)
+            pictures = ops.sigmoid(found.output) if logits else found.output
+            _add_pictures(evidence, ops.convert_to_numpy(pictures), targets[part])
     return evidence
 
 

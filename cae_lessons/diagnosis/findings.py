@@ -14,7 +14,7 @@ from cae_lessons.runs import TrainingRun
 SAME_PICTURE = 1e-3  # the pictures' variance over that of the images
 ALIKE = 0.02  # the root mean squared difference of two pictures that look the same
 HARDLY = 0.95  # of the loss that black pixels would have
-APART = 0.2  # relative difference of two losses that aren't the same any more
+APART = 0.2  # relative difference from which two losses count as different
 FLOORS = {  # of layers without weights that may come last
     ZeroFillUnpooling2D: floors.zero_fill.unchecked,
     MaxUnpooling2D: floors.argmax.unchecked,
@@ -37,17 +37,17 @@ class ModelDiagnosis:
     loss : float
         The mean squared error.
     picture : str or None
-        Of a collapsed model, the picture that it draws: "all black", "all white", "all ½",
-        "constant", "mean image" or "one picture"; of a partly dead one, how many phases are
+        For a collapsed model, the picture that it draws: "all black", "all white", "all ½",
+        "constant", "mean image" or "one picture"; for a partly dead one, how many phases are
         black.
     variation : float
-        The variance of the pictures from image to image, over that of the images; NaN where all
-        images are one.
+        The variance of the pictures from image to image, over that of the images; NaN if all
+        images are the same.
     dead_phases : numpy.ndarray or None
         bool, one entry for each output phase, without those that the decoder leaves black by
-        design.  None where the decoder has no phases.
+        design.  None if the decoder has no phases.
     dead_maps : dict of str to numpy.ndarray
-        For each layer with a relu, whatever its spelling, which of its maps are 0 everywhere for
+        For each layer with a relu, however it is written, which of its maps are 0 everywhere for
         every image.
     dead_units : dict of str to float
         For each of these layers, the share of its units (places in its maps) that are 0 for every
@@ -55,19 +55,19 @@ class ModelDiagnosis:
     saturated : dict of str to float
         For each hidden layer with a sigmoid or tanh, the share of its outputs where the slope is
         below 4 % of the steepest.  For the picture of a sigmoid or of logits, the share of its
-        pixels that are so and wrong by more than ½: those that should move and can't.  Pixels that
-        the decoder leaves black by design don't count.
+        pixels that are saturated and wrong by more than ½: those that should move and can't.
+        Pixels that the decoder leaves black by design don't count.
     output_layer, output_activation : str or None
         The layer that made the pixels, leaving out layers that only move them, and what its
         activation does, `"logits"` where a sigmoid follows; None where it can't be known.
     floor : float
         The lowest loss that the model's last layer allows; 0 where it sets no limit.
     since : int or None
-        The step from which the training loss gained nothing, or was no number; None where it was
-        still falling, or no run was given.
+        The step from which the training loss didn't fall any more, or wasn't a number; None if it
+        was still falling, or if no run was given.
     remarks : tuple of str
-        What else must be known, one sentence each: layers that can't be judged; losses that
-        aren't comparable.
+        Further remarks, one sentence each: layers that can't be judged; losses that can't be
+        compared.
     """
 
     verdict: str
@@ -150,7 +150,7 @@ def find(
 
 
 def stuck_since(run: TrainingRun, window: int = 50) -> int | None:
-    """Return the step from which a run gained nothing.
+    """Return the step from which a run's loss didn't fall any more.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def dead_phases(pictures: ArrayLike, images: ArrayLike, period: int = 4) -> np.n
     Raises
     ------
     ValueError
-        As `phase_losses`.
+        As `phase_losses` does.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Pictures that need no net: what a loss alone can tell."""
+"""Pictures that need no net, and what a loss alone can tell."""
 
 import math
 from dataclasses import dataclass
@@ -25,21 +25,21 @@ class LossDiagnosis:
     loss : float
         The loss that was asked about.
     verdict : str
-        The picture that has this loss, within 3 %, or for the best that a last layer can draw, up
-        to 8 % above; dead phases only where no fixed picture fits, as in `"2 of 16 phases black,
+        The picture that has this loss, within 3 %, or up to 8 % above for the best picture of a
+        last layer; dead phases only if no fixed picture fits, as in `"2 of 16 phases black,
         if the decoder has strides"`; `"none of these"`; `"diverged"` for NaN and infinity;
-        `"images outside [0, 1]"` for a negative loss, which a cross-entropy can only be then.
+        `"images outside [0, 1]"` for a negative loss, which only a cross-entropy of such
+        images can be.
     distance : float
-        The loss minus that of the verdict's picture, or of the nearest one where none fits; NaN
-        where nothing can be compared.
+        The loss minus that of the verdict's picture, or of the nearest picture if none fits; NaN
+        if nothing can be compared.
     known : dict of str to float
-        All the losses compared with, the nearest first, on the scale of the given loss.
+        All losses that were compared, the nearest first, on the scale of the given loss.
     scale : str
-        How the loss was taken to be measured where it fits no picture as it is: `"summed over the
-        784 pixels"`, say.
-
+        If the loss fits no picture as it is, the scale on which it fits one, such as `"summed over
+        the 784 pixels"`.
     since : int or None
-        For a loss that diverged, the first step at which it had, if a run was given.
+        For a loss that diverged, the first step at which it did, if a run was given.
 
     Examples
     --------
@@ -92,14 +92,14 @@ def known_losses(images: ArrayLike, loss: str = "mse") -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        The pictures' names and losses.  Of the squared error there are also dead phases, where
-        height and width are multiples of 4.  The cross-entropy of black pictures is that of
-        probabilities clipped at 1e-7, as Keras does it.
+        The pictures' names and losses.  For the squared error there are dead phases too, if height
+        and width are multiples of 4.  For the cross-entropy of black pictures, probabilities are
+        clipped at 1e-7, as Keras does it.
 
     Raises
     ------
     ValueError
-        `images` isn't such an array, or `loss` is unknown.
+        `images` isn't valid, or `loss` is unknown.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Single looks into a model: one layer's outputs, its receptive field, how it fares in training."""
+"""Single looks into a model: a layer's outputs, its receptive field, how it does in training."""
 
 import contextlib
 import math
@@ -16,7 +16,7 @@ from cae_lessons.training import loss_of, need_tensorflow
 
 
 def activations(model: keras.Model, images: ArrayLike | DataSet, layer: str) -> np.ndarray:
-    """Return what one layer of a model gives for some images.
+    """Return the outputs of one layer of a model for some images.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def activations(model: keras.Model, images: ArrayLike | DataSet, layer: str) -> 
     Raises
     ------
     ValueError
-        `images` isn't such an array, or the model has no layer of that name.
+        `images` isn't valid, or the model has no layer of that name.
 
     Examples
     --------
@@ -55,8 +55,8 @@ def receptive_field(
 ) -> np.ndarray:
     """Tell which pixels of the image one unit of a layer sees.
 
-    For the time of the look all kernels hold positive numbers, so that nothing cancels and no
-    relu is dead.  Then one pixel after the other is lit: the unit sees those that change it.
+    During the look all kernels hold positive numbers, so nothing cancels and no relu is dead.
+    Then one pixel at a time is turned on: the unit sees those that change it.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def receptive_field(
     Notes
     -----
     Behind an argmax unpooling, which pixels count depends on all the others; there only those
-    are found that count on an otherwise black image.  A normalisation over a whole map, as that of
-    groups of channels, lets every pixel of the image count.
+    are found that count on an otherwise black image.  With a normalisation over whole maps, such as
+    group normalisation, every pixel of the image counts.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def watch(
     records: list[dict[str, Any]],
     loss: str = "mse",
 ) -> Callable[[int], None]:
-    """Return a function for `train(before_step=…)` that notes how a layer fares.
+    """Return a function for `train(before_step=…)` that records how a layer is doing.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def watch(
     layer : str
         The name of a layer with an activation and a kernel.
     records : list
-        Gets one dict a step: `step`; `pre_activation`, five numbers, the least, the 5th, 50th
+        Gets one dict per step: `step`; `pre_activation`, five numbers, the least, the 5th, 50th
         and 95th percentile and the largest; `gradient`, the Euclidean norm of the loss' gradient
         with respect to the layer's kernel; `loss`, that of `images`.
     loss : {"mse", "bce"}

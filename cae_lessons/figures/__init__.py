@@ -1,13 +1,16 @@
 """Every figure of the book, one function each, in one style.
 
 Each function returns an object that a notebook shows as it is: lines as SVG, pixels as PNG,
-animations as HTML.  `save` writes it to a file.  Nothing here touches Matplotlib's global state.
+animations as HTML, a table of layers as a data frame.  `save` writes a figure to a file.  Nothing
+here touches Matplotlib's global state.
 """
 
-from cae_lessons.figures.animations import Animation, stamping, unpooling
+from cae_lessons.figures.animations import Animation, sliding, stamping, unpooling
+from cae_lessons.figures.cells import tinted
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
+from cae_lessons.figures.dots import diagonal, strip
 from cae_lessons.figures.images import digits, feature_maps, pictures, receptive_fields
-from cae_lessons.figures.nets import architecture
+from cae_lessons.figures.nets import architecture, layer_table
 from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture
 from cae_lessons.figures.tables import arrays, matrix, phases, survival
 
@@ -19,9 +22,11 @@ __all__ = [
     "Picture",
     "architecture",
     "arrays",
+    "diagonal",
     "digits",
     "feature_maps",
     "growth",
+    "layer_table",
     "lines",
     "loss_curves",
     "matrix",
@@ -30,8 +35,11 @@ __all__ = [
     "ranges",
     "receptive_fields",
     "scoreboard",
+    "sliding",
     "stamping",
+    "strip",
     "survival",
+    "tinted",
     "unpooling",
     "watched",
 ]

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
@@ -24,7 +25,7 @@ class Animation:
     captions : list of str
         What each frame shows.
     alt : str
-        What one sees, for those who don't.
+        What the frames show, for those who can't see them.
     """
 
     def __init__(self, frames: list[bytes], captions: list[str], alt: str):
@@ -82,6 +83,42 @@ _ANIMATION_HTML = """<div id="{name}" class="animation">
 </div>"""
 
 
+def sliding(image: ArrayLike, kernel: ArrayLike, stride: int = 1) -> Animation:
+    """Animate a convolution: each output value gathers the input values under the kernel.
+
+    Parameters
+    ----------
+    image : array_like
+        Shape (height, width).
+    kernel : array_like
+        Shape (kernel height, kernel width).
+    stride : int
+        How far the kernel moves in the input from one output value to the next.
+
+    Returns
+    -------
+    Animation
+        A frame before the first output value, then one per value.
+
+    Examples
+    --------
+    >>> len(sliding(np.ones((5, 5)), np.ones((3, 3)), stride=2).frames)
+    5
+    """
+    image, kernel = np.asarray(image), np.asarray(kernel)
+    rows, columns = (np.array(image.shape) - kernel.shape) // stride + 1
+    output = np.zeros((rows, columns), np.result_type(image, kernel))
+    frames = [_window_frame(image, kernel, output, None, stride, at="input")]
+    captions = ["Nothing is computed yet."]
+    for i, j in np.ndindex(rows, columns):
+        window = image[_window(kernel, (i, j), stride)]
+        output[i, j] = np.sum(window * kernel)
+        frames.append(_window_frame(image, kernel, output, (i, j), stride, at="input"))
+        captions.append(f"Output ({i}, {j}): the sum of the products is {output[i, j]:g}.")
+    alt = "The kernel moves over the input; each output value is the sum of the products under it."
+    return Animation(frames, captions, alt)
+
+
 def stamping(image: ArrayLike, kernel: ArrayLike, stride: int) -> Animation:
     """Animate a transposed convolution: each input value stamps its multiple of the kernel.
 
@@ -97,7 +134,7 @@ def stamping(image: ArrayLike, kernel: ArrayLike, stride: int) -> Animation:
     Returns
     -------
     Animation
-        A frame before the first stamp, then one a stamp.
+        A frame before the first stamp, then one per stamp.
 
     Examples
     --------
@@ -108,84 +145,97 @@ def stamping(image: ArrayLike, kernel: ArrayLike, stride: int) -> Animation:
     height = stride * (image.shape[0] - 1) + kernel.shape[0]
     width = stride * (image.shape[1] - 1) + kernel.shape[1]
     output = np.zeros((height, width), np.result_type(image, kernel))
-    frames = [_stamping_frame(image, kernel, output, None, stride)]
+    frames = [_window_frame(image, kernel, output, None, stride, at="output")]
     captions = ["Nothing is stamped yet."]
     for (i, j), value in np.ndenumerate(image):
-        rows = slice(stride * i, stride * i + kernel.shape[0])
-        columns = slice(stride * j, stride * j + kernel.shape[1])
-        output[rows, columns] += value * kernel
-        frames.append(_stamping_frame(image, kernel, output, (i, j), stride))
+        output[_window(kernel, (i, j), stride)] += value * kernel
+        frames.append(_window_frame(image, kernel, output, (i, j), stride, at="output"))
         captions.append(f"Input ({i}, {j}): add {value:g} × kernel.")
     alt = "The input's values, one after the other, add their multiple of the kernel to the output."
     return Animation(frames, captions, alt)
 
 
-def _stamping_frame(image, kernel, output, position, stride):
-    read = np.zeros(image.shape, bool)
-    written = np.zeros(output.shape, bool)
-    if position is not None:
-        i, j = position
-        read[i, j] = True
-        top, left = stride * i, stride * j
-        written[top : top + kernel.shape[0], left : left + kernel.shape[1]] = True
+def _window(kernel, position, stride):
+    """Return the rows and columns that the kernel covers."""
+    starts = (stride * number for number in position)
+    return tuple(
+        slice(start, start + size) for start, size in zip(starts, kernel.shape, strict=True)
+    )
+
+
+def _window_frame(image, kernel, output, position, stride, at):
+    """Draw the arrays, the kernel's window tinted in the larger one, `at`, and its value."""
     named = {"input": image, "kernel": kernel, "output": output}
+    tinted = {title: np.zeros(named[title].shape, bool) for title in ("input", "output")}
+    if position is not None:
+        tinted["input" if at == "output" else "output"][position] = True
+        tinted[at][_window(kernel, position, stride)] = True
     with matplotlib.rc_context(STYLE):
-        return png(arrays_figure(named, {"input": read, "output": written})).data
+        return png(arrays_figure(named, tinted)).data
 
 
-def unpooling(values: ArrayLike, mask: ArrayLike) -> Animation:
-    """Animate an unpooling: each value fills its block, and the mask says where it stays.
+def unpooling(values: ArrayLike, masks: Mapping[str, ArrayLike]) -> Animation:
+    """Animate unpoolings side by side: each value fills its block, and masks say where it stays.
 
     Parameters
     ----------
     values : array_like
         Shape (h, w).
-    mask : array_like of bool
-        Shape (height, width), multiples of h and w: the blocks.
+    masks : dict of str to array_like of bool
+        The names of the unpoolings, and their masks: of one shape (height, width), multiples of h
+        and w, the blocks.
 
     Returns
     -------
     Animation
-        A frame before the first value, then one a value.
+        A frame before the first value, then one per value.
 
     Raises
     ------
     ValueError
-        The mask doesn't divide into a block for each value.
+        The masks differ in shape, or don't divide into a block for each value.
 
     Examples
     --------
-    >>> len(unpooling([[5, 7], [0, 4]], np.ones((4, 4), bool)).frames)
+    >>> len(unpooling([[5, 7], [0, 4]], {"nearest": np.ones((4, 4), bool)}).frames)
     5
     """
-    values, mask = np.asarray(values), np.asarray(mask, bool)
-    if any(size % count for size, count in zip(mask.shape, values.shape, strict=True)):
+    values = np.asarray(values)
+    kept = {name: np.asarray(mask, bool) for name, mask in masks.items()}
+    shapes = {mask.shape for mask in kept.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"the masks must have one shape, got {sorted(shapes)}")
+    (shape,) = shapes
+    if any(size % count for size, count in zip(shape, values.shape, strict=True)):
         raise ValueError(
-            f"the mask must divide into blocks, one for each of {values.shape} values, "
-            f"got shape {mask.shape}"
+            f"the masks must divide into blocks, one for each of {values.shape} values, "
+            f"got shape {shape}"
         )
-    rows, columns = (size // count for size, count in zip(mask.shape, values.shape, strict=True))
-    spread = np.zeros(mask.shape, values.dtype)
-    frames = [_unpooling_frame(values, spread, mask, None)]
+    rows, columns = (size // count for size, count in zip(shape, values.shape, strict=True))
+    spread = np.zeros(shape, values.dtype)
+    frames = [_unpooling_frame(values, spread, kept, None)]
     captions = ["No value is unpooled yet."]
     for (i, j), value in np.ndenumerate(values):
         block = (slice(rows * i, rows * (i + 1)), slice(columns * j, columns * (j + 1)))
         spread[block] = value
-        frames.append(_unpooling_frame(values, spread, mask, ((i, j), block)))
+        frames.append(_unpooling_frame(values, spread, kept, ((i, j), block)))
         captions.append(f"Value ({i}, {j}): {value:g} fills its block, times the mask.")
-    alt = "The values, one after the other, fill their blocks; the mask keeps some of the copies."
+    names = ", ".join(kept)
+    alt = (
+        "The values, one after the other, fill their blocks. Below each mask stands its product "
+        f"with the filled blocks: {names}."
+    )
     return Animation(frames, captions, alt)
 
 
-def _unpooling_frame(values, spread, mask, place):
-    """Draw the arrays of an unpooling, one value and its block tinted."""
-    unpooled = np.where(mask, spread, 0)
-    named = {"values": values, "spread": spread, "mask": mask.astype(int), "product": unpooled}
-    tinted = {title: np.zeros(array.shape, bool) for title, array in named.items()}
+def _unpooling_frame(values, spread, masks, place):
+    """Draw the masks above their products, one value and its block tinted."""
+    above = {"values": values} | {f"mask: {name}": 1 * mask for name, mask in masks.items()}
+    below = {"spread": spread} | {name: spread * mask for name, mask in masks.items()}
+    tinted = {title: np.zeros(array.shape, bool) for title, array in (above | below).items()}
     if place is not None:
         cell, block = place
-        tinted["values"][cell] = True
-        for title in ("spread", "mask", "product"):
-            tinted[title][block] = True
+        for title, cells in tinted.items():
+            cells[cell if title == "values" else block] = True
     with matplotlib.rc_context(STYLE):
-        return png(arrays_figure(named, tinted)).data
+        return png(arrays_figure(above, tinted, below=below)).data

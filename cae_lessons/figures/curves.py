@@ -1,28 +1,32 @@
 """Losses and other measurements over an axis."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
 
 if TYPE_CHECKING:
     from cae_lessons.training import TrainingRun
 
 DASHES = ("-", "--", "-.")  # once the colours are used up
 DOTS = ("o", "^", "s", "D")
+GREY = "#bbbbbb"  # what isn't the story
+LINE = 13  # points from one label to the next
 
 
 def loss_curves(
     runs: "Mapping[str, TrainingRun]",
     floors: Mapping[str, float] | None = None,
     ylabel: str = "mean squared error",
+    highlight: Collection[str] | None = None,
 ) -> Picture:
     """Draw the losses of training runs over the steps, both axes logarithmic.
 
@@ -32,14 +36,16 @@ def loss_curves(
         The article's logs are drawn as black dots, others as lines of means over windows that
         grow with the step: first in different colours, then in different dashes too.
     floors : dict of str to float, optional
-        Losses to mark with a horizontal line.
+        Losses to mark with a horizontal line, labelled at the right of the axis.
     ylabel : str
         What the losses are.
+    highlight : collection of str, optional
+        The runs to tell apart; the other lines are grey and share one label.
 
     Returns
     -------
     Picture
-        SVG.
+        SVG.  As 0 has no place on a logarithmic axis, the steps are counted from 1.
 
     Examples
     --------
@@ -48,28 +54,38 @@ def loss_curves(
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 3.8), layout="constrained")
+        figure = Figure((NARROW, 3.9), layout="constrained")
         axis = figure.subplots()
         dots, lines = _dots(), _lines()
         for label, run in runs.items():
             step, loss = np.array(run.step) + 1, np.array(run.loss)
             if "final" in run.settings:  # one of `article_run`
                 axis.plot(step, loss, label=label, **next(dots))
-            else:
+            elif highlight is None or label in highlight:
                 axis.plot(*_growing_means(step, loss), label=label, **next(lines))
-        for label, floor in (floors or {}).items():
+            else:
+                (line,) = axis.plot(*_growing_means(step, loss), color=GREY, zorder=1)
+                if "the other runs" not in axis.get_legend_handles_labels()[1]:
+                    line.set_label("the other runs")
+        for floor in (floors or {}).values():
             axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
-            axis.annotate(label, (1, floor), xycoords=("axes fraction", "data"), ha="right",
-                          va="bottom", fontsize=9, color="#444444")  # fmt: skip
-        axis.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
-        if len(runs) <= 6:
-            axis.legend(fontsize=9)
-        else:  # more would hide the curves
-            figure.legend(fontsize=9, loc="outside right upper")
+        axis.set(xscale="log", yscale="log", xlabel="step + 1", ylabel=ylabel)
+        _write_decimals(axis.xaxis, subs=(1,))
+        low, high = axis.get_ylim()
+        _write_decimals(axis.yaxis, subs=(1, 2, 5) if high < 1000 * low else (1,))
+        columns = 2 if len(axis.get_legend_handles_labels()[1]) <= 6 else 3
+        figure.legend(fontsize=10, loc="outside upper left", ncols=columns)
+        _label_floors(figure, axis, floors or {})
         return svg(figure)
 
 
-def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str) -> Picture:
+def lines(
+    x: ArrayLike,
+    named: Mapping[str, ArrayLike],
+    xlabel: str,
+    ylabel: str,
+    dashed: Collection[str] = (),
+) -> Picture:
     """Draw curves over one axis.
 
     Parameters
@@ -77,8 +93,10 @@ def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str
     x : array_like
         Shape (n,).
     named : dict of str to array_like
-        Labels and values, shape (n,) each.
+        Labels and values, shape (n,) each; NaN leaves a gap.
     xlabel, ylabel : str
+    dashed : collection of str
+        The labels of lines to dash, so that those show which they cover.
 
     Returns
     -------
@@ -91,13 +109,13 @@ def lines(x: ArrayLike, named: Mapping[str, ArrayLike], xlabel: str, ylabel: str
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 3.4), layout="constrained")
+        figure = Figure((NARROW, 3.2), layout="constrained")
         axis = figure.subplots()
         axis.axhline(0, color="#bbbbbb", linewidth=0.8)
         for label, y in named.items():
-            axis.plot(x, y, label=label)
+            axis.plot(x, y, label=label, linestyle=(0, (4, 4)) if label in dashed else "-")
         axis.set(xlabel=xlabel, ylabel=ylabel)
-        axis.legend(fontsize=9)
+        figure.legend(fontsize=10, loc="outside upper left", ncols=2)
         return svg(figure)
 
 
@@ -112,8 +130,9 @@ def watched(named: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
     Returns
     -------
     Picture
-        SVG.  Above, the pre-activations: the range of all, the middle nine tenths, the median.
-        Below, the norm of the gradient, logarithmic; an exact 0 is a cross on the axis.
+        SVG, two nets side by side.  Above, the pre-activations: the range of all, the middle nine
+        tenths, the median; the axis is linear between −10 and 10 and logarithmic outside.  Below,
+        the norm of the gradient, logarithmic; an exact 0 is a cross on a line of its own.
 
     Examples
     --------
@@ -121,17 +140,27 @@ def watched(named: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
     >>> watched({"a net": [record]}).kind
     'svg'
     """
+    norms = [record["gradient"] for records in named.values() for record in records]
+    low = min((norm for norm in norms if norm > 0), default=1.0)
+    pairs = math.ceil(len(named) / 2)
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 4.2), layout="constrained")
-        rows = figure.subplots(2, len(named), sharex=True, sharey="row", squeeze=False)
-        for (above, below), (title, records) in zip(rows.T, named.items(), strict=True):
-            steps = [record["step"] for record in records]
+        figure = Figure((NARROW, 3.3 * pairs), layout="constrained")
+        axes = figure.subplots(2 * pairs, 2, sharex=True)
+        for axis in axes.flat:
+            axis.set_visible(False)
+        for number, (title, records) in enumerate(named.items()):
+            above, below = axes[2 * (number // 2) : 2 * (number // 2) + 2, number % 2]
+            steps = np.array([record["step"] for record in records])
+            above.sharey(axes[0, 0])
+            below.sharey(axes[1, 0])
             _draw_bands(above, steps, [record["pre_activation"] for record in records])
-            _draw_gradients(below, steps, np.array([record["gradient"] for record in records]))
-            above.set_title(title, fontsize=9)
-            below.set_xlabel("step")
-        rows[0, 0].set_ylabel("pre-activation")
-        rows[1, 0].set_ylabel("gradient")
+            _draw_gradients(below, steps, np.array([record["gradient"] for record in records]), low)
+            above.set(title=title, visible=True)
+            below.set(xlabel="step" if number >= len(named) - 2 else None, visible=True)
+            for axis, label in ((above, "pre-activation"), (below, "gradient")):
+                axis.set_ylabel(None if number % 2 else label)
+                axis.tick_params(labelleft=not number % 2)
+        _mark_powers_and_zero(axes[1, 0], low, max(norms))
         return svg(figure)
 
 
@@ -149,7 +178,8 @@ def scoreboard(rows: Mapping[str, tuple[float, ArrayLike, ArrayLike]], black: fl
     Returns
     -------
     Picture
-        SVG; a dot a run, filled if it trained, on a logarithmic axis, and a bar at the floor.
+        SVG; a dot for each run, filled if it trained, on a logarithmic axis, and a bar at the
+        floor.  Dots that would cover each other stand above each other.
 
     Examples
     --------
@@ -157,21 +187,22 @@ def scoreboard(rows: Mapping[str, tuple[float, ArrayLike, ArrayLike]], black: fl
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 0.7 + 0.34 * len(rows)), layout="constrained")
+        figure = Figure((NARROW, 0.8 + 0.5 * len(rows)), layout="constrained")
         axis = figure.subplots()
-        axis.axvline(black, color="#666666", linestyle=":", linewidth=1)
+        axis.axvline(black, color="#666666", linestyle=":", linewidth=1, zorder=0)
         for row, (floor, losses, trained) in enumerate(rows.values()):
-            losses, trained = np.asarray(losses), np.asarray(trained, bool)
-            axis.plot(losses[trained], np.full(trained.sum(), row), "o", color=COLORS[0], ms=5)
-            axis.plot(losses[~trained], np.full((~trained).sum(), row), "o", color=COLORS[1],
-                      ms=5, fillstyle="none")  # fmt: skip
+            losses, trained = np.asarray(losses, float), np.asarray(trained, bool)
+            y = row + _aside(np.log10(losses))
+            axis.plot(losses[trained], y[trained], "o", color=COLORS[0], ms=4)
+            axis.plot(losses[~trained], y[~trained], "o", color=COLORS[1], ms=4,
+                      fillstyle="none")  # fmt: skip
             if floor:
-                axis.plot([floor, floor], [row - 0.35, row + 0.35], color="black", linewidth=2)
+                axis.plot([floor, floor], [row - 0.45, row + 0.45], color="black", linewidth=2,
+                          zorder=0)  # fmt: skip
         axis.set(xscale="log", xlabel="mean squared error on the test images")
         axis.set(yticks=range(len(rows)), yticklabels=rows.keys())
-        axis.invert_yaxis()
-        axis.grid(axis="y", color="#eeeeee")
-        axis.set_axisbelow(True)
+        axis.set_ylim(len(rows) - 0.45, -0.55)
+        _write_decimals(axis.xaxis, subs=(1,))
         return svg(figure)
 
 
@@ -201,7 +232,7 @@ def ranges(
     """
     labels = list(next(iter(rows.values())))
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 1 + 0.42 * len(rows)), layout="constrained")
+        figure = Figure((NARROW, 1.2 + 0.5 * len(rows)), layout="constrained")
         axis = figure.subplots()
         axis.axvline(mark, color="#666666", linestyle=":", linewidth=1)
         for index, label in enumerate(labels):
@@ -216,7 +247,7 @@ def ranges(
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.xaxis.set_minor_locator(NullLocator())
         axis.invert_yaxis()
-        figure.legend(fontsize=9, loc="outside upper center", ncols=3)
+        figure.legend(fontsize=10, loc="outside upper center", ncols=2)
         return svg(figure)
 
 
@@ -241,17 +272,29 @@ def growth(named: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str) -> Pic
     'svg'
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, 2.9), layout="constrained")
-        axes = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
+        figure = Figure((NARROW, 0.2 + 2.1 * len(named)), layout="constrained")
+        axes = figure.subplots(len(named), 1, sharey=True, squeeze=False)[:, 0]
         for axis, (label, (sizes, costs)) in zip(axes, named.items(), strict=True):
             x, y = np.asarray(sizes, float), np.asarray(costs)
             axis.plot(x, y[-1] * x / x[-1], "--", color="#888888", linewidth=1)
             axis.plot(x, y, "o-", ms=4)
-            axis.set(xscale="log", yscale="log", xlabel=label)
-            axis.set_xticks(x, [f"{size:,.0f}" for size in x], fontsize=8, rotation=45)
+            axis.set(xscale="log", yscale="log", xlabel=label, ylabel=ylabel)
+            axis.set_xticks(x, [f"{size:,.0f}" for size in x], fontsize=10)
             axis.xaxis.set_minor_locator(NullLocator())
-        axes[0].set_ylabel(ylabel)
+            _write_decimals(axis.yaxis, subs=(1,))
         return svg(figure)
+
+
+def _aside(positions, width=0.06, most=0.8):
+    """Return how far each dot stands above or below its row, so that none covers another."""
+    levels = np.zeros(len(positions), int)
+    order = np.argsort(positions, kind="stable")
+    for place, dot in enumerate(order):
+        near = order[:place][positions[dot] - positions[order[:place]] < width]
+        free = set(range(len(positions))) - set(levels[near].tolist())
+        levels[dot] = min(free)
+    away = np.where(levels % 2, 1, -1) * ((levels + 1) // 2)  # 0, 1, −1, 2, −2, …
+    return away * min(0.11, most / (1 + levels.max(initial=0)))
 
 
 def _draw_bands(axis, steps, percentiles):
@@ -261,16 +304,33 @@ def _draw_bands(axis, steps, percentiles):
     axis.plot(steps, median, color=COLORS[0])
     axis.axhline(0, color="#bbbbbb", linewidth=0.8)
     axis.set_yscale("symlog", linthresh=10)  # a dead relu falls and falls
+    axis.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}".replace("-", "−"))
+    )
     axis.yaxis.set_minor_locator(NullLocator())
 
 
-def _draw_gradients(axis, steps, norms):
+def _draw_gradients(axis, steps, norms, low):
     axis.set_yscale("log")
-    gone = norms == 0
-    axis.plot(steps, np.where(gone, np.nan, norms), ".-", color=COLORS[1], markersize=3)
-    for step in np.asarray(steps)[gone]:
-        axis.annotate("×", (step, 0), xycoords=("data", "axes fraction"), ha="center",
-                      va="center", fontsize=7, color=COLORS[1], in_layout=False)  # fmt: skip
+    axis.set_ylim(bottom=_zero(low) / 3)
+    axis.axhline(_zero(low), color="#bbbbbb", linewidth=0.8)
+    axis.plot(steps, np.where(norms == 0, np.nan, norms), ".-", color=COLORS[1], markersize=4)
+    for step in steps[norms == 0]:
+        axis.text(step, _zero(low), "×", ha="center", va="center", fontsize=10, color=COLORS[1])
+
+
+def _mark_powers_and_zero(axis, low, high):
+    """Give a logarithmic axis a tick for 0, below the others."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(max(low, high)))
+    powers = range(last, first - 1, -2)
+    ticks = [_zero(low), *(10.0**power for power in powers)]
+    axis.set_yticks(ticks, ["0", *(f"$10^{{{power}}}$" for power in powers)])
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _zero(low):
+    """Return where 0 stands on a logarithmic axis whose lowest number is given."""
+    return 10.0 ** (math.floor(math.log10(low)) - 1)
 
 
 def _dots():
@@ -283,6 +343,50 @@ def _lines():
     """Yield how to draw one run after the other; black is left to the logs."""
     for linestyle, color in itertools.cycle(itertools.product(DASHES, COLORS[:-1])):
         yield {"color": color, "linestyle": linestyle}
+
+
+def _write_decimals(axis, subs):
+    """Give a logarithmic axis ticks that are written as decimals, and no others."""
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _label_floors(figure, axis, floors):
+    """Write the floors' names at the right of the axis, spread so that none covers another."""
+    names = sorted(floors, key=floors.get)
+    labels = [
+        axis.annotate(name, (1, floors[name]), xycoords=("axes fraction", "data"),
+                      xytext=(10, 0), textcoords="offset points", va="center", fontsize=10,
+                      color="#444444", annotation_clip=False,
+                      arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.7,
+                                  "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)})
+        for name in names
+    ]  # fmt: skip
+    figure.draw_without_rendering()  # now the axis has its size
+    points = 72 / figure.dpi
+    heights = [axis.transData.transform((1, floors[name]))[1] * points for name in names]
+    for label, there, spread in zip(labels, heights, _spread(heights), strict=True):
+        label.xyann = (10, spread - there)
+
+
+def _spread(heights, gap=LINE):
+    """Move sorted heights apart, as little as possible in the sum of squares."""
+    groups = []  # of [the sum of the heights, less the gaps inside; how many]
+    for height in heights:
+        groups.append([height, 1])
+        while len(groups) > 1 and _top(groups[-2], gap) > _bottom(groups[-1], gap):
+            total, count = groups.pop()
+            groups[-1] = [groups[-1][0] + total, groups[-1][1] + count]
+    return [_bottom(group, gap) + gap * (i + 0.5) for group in groups for i in range(group[1])]
+
+
+def _bottom(group, gap):
+    return group[0] / group[1] - gap * group[1] / 2
+
+
+def _top(group, gap):
+    return group[0] / group[1] + gap * group[1] / 2
 
 
 def _growing_means(step, loss, points=100):

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, WIDTH, Picture, grid, png
+from cae_lessons.figures.style import COLORS, NARROW, WIDTH, Picture, grid, png
 
 
 def digits(rows: Mapping[str, ArrayLike]) -> Picture:
@@ -16,7 +16,7 @@ def digits(rows: Mapping[str, ArrayLike]) -> Picture:
     ----------
     rows : dict of str to array_like
         A label and its images, shape (n, height, width, 1), grey, or (n, height, width, 3), red,
-        green and blue; n the same for all.  Values outside [0, 1] are drawn as the nearer end.
+        green and blue; n the same for all.  Values outside [0, 1] are clipped.
 
     Returns
     -------
@@ -49,14 +49,16 @@ def digits(rows: Mapping[str, ArrayLike]) -> Picture:
     return png(figure)
 
 
-def pictures(named: Mapping[str, ArrayLike]) -> Picture:
+def pictures(named: Mapping[str, ArrayLike], columns: int | None = None) -> Picture:
     """Draw pictures side by side, each under its title.
 
     Parameters
     ----------
     named : dict of str to array_like
         Titles and pictures of shape (height, width), (height, width, 1) or (height, width, 3).
-        Values outside [0, 1] are drawn as the nearer end.
+        Values outside [0, 1] are clipped.
+    columns : int, optional
+        Pictures in a row; by default all are in one.
 
     Returns
     -------
@@ -73,14 +75,24 @@ def pictures(named: Mapping[str, ArrayLike]) -> Picture:
     >>> pictures({"black": np.zeros((6, 6)), "white": np.ones((6, 6))}).kind
     'png'
     """
-    figure, axes = grid(1, len(named), cell=WIDTH / max(len(named), 3), label=0.25)
-    for axis, (title, picture) in zip(axes.flat, named.items(), strict=True):
+    columns = columns or len(named)
+    width = WIDTH if columns == len(named) else NARROW  # a grid's titles stay large on a phone
+    rows = -(-len(named) // columns)
+    figure, axes = grid(rows, columns, cell=width / max(columns, 3), label=0.25, width=width)
+    for axis in axes.flat[len(named) :]:
+        axis.set_axis_off()
+    for axis, (title, picture) in zip(axes.flat, named.items(), strict=False):
         _draw(axis, np.asarray(picture))
         axis.set_title(title)
     return png(figure)
 
 
-def feature_maps(maps: ArrayLike, dead: ArrayLike | None = None, columns: int = 8) -> Picture:
+def feature_maps(
+    maps: ArrayLike,
+    dead: ArrayLike | None = None,
+    columns: int = 8,
+    one_scale: bool = True,
+) -> Picture:
     """Draw the maps of one layer for one image, the dead ones crossed out.
 
     Parameters
@@ -91,11 +103,14 @@ def feature_maps(maps: ArrayLike, dead: ArrayLike | None = None, columns: int = 
         Shape (channels,).
     columns : int
         Maps in a row.
+    one_scale : bool
+        Whether all maps share one grey scale, from 0 to the highest value.  Without it each map
+        has its own, so that only a map of zeros is black.
 
     Returns
     -------
     Picture
-        PNG; all maps share one grey scale, from 0 to the highest value.
+        PNG.
 
     Examples
     --------
@@ -104,11 +119,13 @@ def feature_maps(maps: ArrayLike, dead: ArrayLike | None = None, columns: int = 
     """
     maps = np.moveaxis(np.asarray(maps), -1, 0)
     dead = np.zeros(len(maps), bool) if dead is None else np.asarray(dead)
-    figure, axes = grid(-(-len(maps) // columns), columns, cell=WIDTH / columns, label=0.25)
+    rows, cell = -(-len(maps) // columns), NARROW / columns
+    figure, axes = grid(rows, columns, cell=cell, label=0.2, width=NARROW)
     for axis in axes.flat[len(maps) :]:
         axis.set_axis_off()
     for channel, (axis, plane) in enumerate(zip(axes.flat, maps, strict=False)):
-        axis.imshow(plane, cmap="gray", vmin=0, vmax=max(maps.max(), 1e-9))
+        highest = maps.max() if one_scale else plane.max()
+        axis.imshow(plane, cmap="gray", vmin=0, vmax=max(highest, 1e-9))
         axis.set_title(channel, pad=2, fontsize=9)
         if dead[channel]:
             axis.plot([0, 1], [0, 1], [0, 1], [1, 0], transform=axis.transAxes, color=COLORS[1])
@@ -121,8 +138,7 @@ def receptive_fields(image: ArrayLike, fields: Mapping[str, ArrayLike]) -> Pictu
     Parameters
     ----------
     image : array_like
-        Shape (height, width, 1) or (height, width, 3).  Values outside [0, 1] are drawn as the
-        nearer end.
+        Shape (height, width, 1) or (height, width, 3).  Values outside [0, 1] are clipped.
     fields : dict of str to array_like of bool
         Titles and the pixels that a unit sees, shape (height, width), as
         `diagnosis.receptive_field` gives them.

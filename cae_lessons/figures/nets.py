@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import keras
 import matplotlib
@@ -13,15 +14,20 @@ from matplotlib.textpath import TextPath
 from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture, svg
 from cae_lessons.tracing import named_layers, watching
 
+if TYPE_CHECKING:
+    import pandas
+
 # All in inches, but for the font.
 PIXEL, CHANNEL = 0.6 / 28, 0.8 / 32  # of a block, for each row of a map and for each map
 ENCODER, CODE, DECODER = 1.82, 2.76, 3.7  # the middles of the columns
 LABEL = CHANNEL * 16 + 0.08  # from there to a label: all stand in one line
 LINE, GAP = 0.21, 0.2  # of a label, and between two blocks
+ARROW = 0.1  # how much longer an arrow to the code is
 FONT_SIZE, MARGIN = 12, 0.06
 
 # A block of more rows or maps than these would leave its place, so all are drawn smaller.
 MOST_ROWS, MOST_MAPS = 28, 32
+LEAST_MAPS = 2.5  # a narrower block couldn't be seen
 ANY_SIZE = 28  # of images, for a model that takes them of any size
 
 
@@ -60,9 +66,17 @@ class Block:
     @property
     def label(self):
         """The lines beside the block."""
-        shape = " × ".join(map(str, self.shape))
-        weights = f"{'the same ' * self.again}{self.weights:,} weights"
-        return [self.name, shape] + [weights] * (self.weights > 0)
+        return [self.name, self.size] + [f"{self.count} weights"] * (self.weights > 0)
+
+    @property
+    def size(self):
+        """The shape as it is written: 7 × 7 × 32."""
+        return " × ".join(map(str, self.shape))
+
+    @property
+    def count(self):
+        """The number of weights as it is written."""
+        return f"{'the same ' * self.again}{self.weights:,}"
 
     @property
     def rise(self):
@@ -102,7 +116,7 @@ def architecture(model: keras.Model) -> Picture:
     """
     blocks = _blocks(model)
     places = _places(blocks)
-    height = max(y + block.rise / 2 for block, (_, y) in places.items()) + 0.05
+    height = max(_bottom(block, *place) for block, place in places.items()) + 0.05
     with matplotlib.rc_context(STYLE | {"font.size": FONT_SIZE}):
         left, right = _overhang(places)
         figure = Figure((left + WIDTH + right, height))
@@ -114,6 +128,39 @@ def architecture(model: keras.Model) -> Picture:
         for source, target, carries_places in _connections(blocks):
             _draw_arrow(axis, source, target, places, carries_places)
         return svg(figure)
+
+
+def layer_table(model: keras.Model) -> "pandas.DataFrame":
+    """Return a table of a net's layers: what each gives for one image, and its weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `architecture`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each layer in the order of the calls, and one for the whole net; the columns
+        `output shape` and `weights` hold strings that are ready to be read.
+
+    Raises
+    ------
+    ValueError
+        As `architecture`.
+
+    Examples
+    --------
+    >>> from cae_lessons import strided_autoencoder
+    >>> layer_table(strided_autoencoder()).loc["code"].tolist()
+    ['7 × 7 × 32', '12,832']
+    """
+    import pandas as pd  # only tables need it
+
+    rows = [(block.name, block.size, block.count) for block in _blocks(model)]
+    rows.append(("all layers", "", f"{model.count_params():,}"))
+    table = pd.DataFrame(rows, columns=["layer", "output shape", "weights"])
+    return table.set_index("layer").rename_axis(index=None, columns="layer")
 
 
 def _blocks(model):
@@ -183,7 +230,7 @@ def _set_sizes(blocks):
             maps = block.shape[-1] if block.shape else 1
             # No smaller than can be seen.
             block.height = PIXEL * max(3, block.rows * (MOST_ROWS / rows))
-            block.width = CHANNEL * max(1, maps * (MOST_MAPS / most))
+            block.width = CHANNEL * max(LEAST_MAPS, maps * (MOST_MAPS / most))
 
 
 def _places(blocks):
@@ -199,7 +246,17 @@ def _places(blocks):
         rise = max(block.rise for block in row.values())
         places |= {block: (x, top + rise / 2) for x, block in row.items()}
         top += rise + GAP
+    lowest = blocks[code]  # its label stands below it, where no arrow ends
+    x, y = places[lowest]
+    places[lowest] = x, y - lowest.rise / 2 + lowest.height / 2 + ARROW
     return places
+
+
+def _bottom(block, x, y):
+    """Return where a block and its label end."""
+    if x == CODE:
+        return y + block.height / 2 + LINE * len(block.label) + 0.1
+    return y + block.rise / 2
 
 
 def _find_code(blocks):
@@ -216,7 +273,10 @@ def _overhang(places):
     left = right = 0
     for block, (x, _) in places.items():
         lines = (TextPath((0, 0), line, size=FONT_SIZE) for line in block.label)
-        width = LABEL + max(line.get_extents().width for line in lines) / 72 + MARGIN
+        text = max(line.get_extents().width for line in lines) / 72 + MARGIN
+        width = text / 2 if x == CODE else LABEL + text
+        if x == CODE:
+            left = max(left, width - x)
         if x < CODE:
             left = max(left, width - x)
         else:
@@ -229,8 +289,12 @@ def _draw_block(axis, block, x, y):
     corner = (x - block.width / 2, y - block.height / 2)
     patch = Rectangle(corner, block.width, block.height, facecolor=color, edgecolor=COLORS[0])
     axis.add_patch(patch)
-    side, align = (-1, "right") if x < CODE else (1, "left")
-    axis.text(x + side * LABEL, y, "\n".join(block.label), ha=align, va="center")
+    text = "\n".join(block.label)
+    if x == CODE:
+        axis.text(x, y + block.height / 2 + 0.05, text, ha="center", va="top")
+    else:
+        side, align = (-1, "right") if x < CODE else (1, "left")
+        axis.text(x + side * LABEL, y, text, ha=align, va="center")
 
 
 def _connections(blocks):

@@ -26,6 +26,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "cae_lessons",  # the same figure gives the same bytes
 }
 WIDTH = 6.4  # inches: the text column, so that the font keeps its size on the page
+NARROW = 4.8  # inches: on a phone a font of 9 points has 9 pixels
 
 
 class Picture:
@@ -58,10 +59,10 @@ class Picture:
         Path(path).write_bytes(self.data)
 
 
-def grid(rows, columns, cell, label=0.0):
+def grid(rows, columns, cell, label=0.0, width=WIDTH):
     """Return a figure and its axes, (rows, columns): square cells, with room for a title each."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure((WIDTH, rows * (cell + label) + 0.05), layout="constrained")
+        figure = Figure((width, rows * (cell + label) + 0.05), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:

@@ -11,18 +11,22 @@ except ModuleNotFoundError as error:
 from cae_lessons.study.command import check, main, run_study
 from cae_lessons.study.records import RECORDS, curve, load, read_records, write_records
 from cae_lessons.study.run import as_logits, build_model, run_task, thin, versions
+from cae_lessons.study.summary import counts, cross_table, interval, losses, select, summary
 from cae_lessons.study.variants import (
     ARTICLE,
+    MEAN_PIXEL_LOGIT,
     NETS,
     SEEDS,
     SHORT_STEPS,
     grid,
+    seeds_of,
     tasks,
     variant,
 )
 
 __all__ = [
     "ARTICLE",
+    "MEAN_PIXEL_LOGIT",
     "NETS",
     "RECORDS",
     "SEEDS",
@@ -30,13 +34,20 @@ __all__ = [
     "as_logits",
     "build_model",
     "check",
+    "counts",
+    "cross_table",
     "curve",
     "grid",
+    "interval",
     "load",
+    "losses",
     "main",
     "read_records",
     "run_study",
     "run_task",
+    "seeds_of",
+    "select",
+    "summary",
     "tasks",
     "thin",
     "variant",

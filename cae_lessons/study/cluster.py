@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def connect(scheduler: str | None = None, workers: int | None = None) -> "Iterator[Client]":
-    """Connect with a Dask scheduler, or with a cluster of this machine's own.
+    """Connect to a Dask scheduler, or start a cluster on this machine.
 
     Parameters
     ----------
     scheduler : str, optional
-        Its address.
+        The scheduler's address.
     workers : int, optional
-        Of a cluster of this machine's own; by default one for each core.
+        The number of workers of a cluster on this machine; by default one per core.
 
     Yields
     ------
@@ -37,7 +37,7 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> "Iterat
         with Client(scheduler, timeout=10) as client:
             yield client
         return
-    # One thread each: two single-threaded runs get more done than one run with two threads.
+    # One thread per worker: two single-threaded runs get more done than one with two threads.
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     threads = dict.fromkeys(names, 1)
     with (
@@ -51,20 +51,20 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> "Iterat
 def as_they_end(
     client: "Client", missing: list[dict[str, Any]]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, str | None]]:
-    """Run tasks on the workers; Dask starts a run anew whose worker died.
+    """Run tasks on the workers; if a worker dies, Dask starts its run anew.
 
     Parameters
     ----------
     client : dask.distributed.Client
     missing : list of dict
-        As `tasks` gives them.
+        As `tasks` returns them.
 
     Yields
     ------
     task : dict
     record : dict or None
     error : str or None
-        One of the two is None.
+        Either the record or the error is None.
     """
     from dask.distributed import as_completed
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from cae_lessons.study.cluster import as_they_end, connect
 from cae_lessons.study.records import SETTINGS, read_records, write_records
 from cae_lessons.study.run import run_task
-from cae_lessons.study.variants import SEEDS, tasks
+from cae_lessons.study.variants import tasks
 
 # How a seed reaches the optimum is chaotic, so a rerun is compared over its first steps.
 COMPARED_STEPS, TOLERANCE = 5, 0.01
@@ -29,19 +29,19 @@ def run_study(
     scheduler: str | None = None,
     report: Callable[[str], Any] = print,
 ) -> list[str]:
-    """Do those of the wanted runs that a file has no record of, and record each as it ends.
+    """Do the runs that a file has no record of yet, and record each one when it ends.
 
     Parameters
     ----------
     wanted : list of dict
-        As `tasks` gives them.
+        As `tasks` returns them.
     path : str or path-like
-        The file of records; made where there is none.
+        The file of records; it is created if there is none.
     scheduler : str, optional
         The address of a Dask scheduler.  Without one, a local cluster is started, with one
-        single-threaded worker process a core.
+        single-threaded worker process per core.
     report : callable
-        Takes a line of text: each ended run, and what was found in the file.
+        Called with lines of text: what was found in the file, and each run that ended.
 
     Returns
     -------
@@ -53,11 +53,12 @@ def run_study(
     OSError
         The file can't be read or written, or the scheduler can't be reached.
     ValueError
-        The file holds something else than records.
+        The file holds something other than records.
 
     Notes
     -----
-    Damaged records run again if they are wanted; a copy of the file as it was stays beside it.
+    Runs whose records are damaged run again if they are wanted; a copy of the damaged file is
+    kept beside it.
     """
     records, damaged = read_records(path) if Path(path).exists() else ({}, [])
     if damaged and not records:
@@ -65,7 +66,7 @@ def run_study(
     for line in damaged:
         report(f"{path}: {line}; it stays in {path}.damaged")
     missing = [task for task in wanted if (task["variant"], task["seed"]) not in records]
-    report(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there already")
+    report(f"{len(wanted) - len(missing)} of {len(wanted)} runs are recorded already")
     if not missing:
         return []
     if damaged:
@@ -99,25 +100,25 @@ def check(
     ----------
     path : str or path-like
     count : int
-        How many: of the shortest, spread over the file.
+        How many to repeat: the shortest ones, spread over the file.
     only : str
-        A pattern, as in `tasks`: of these variants.  With `steps` it may also be the pattern that
-        the records were made with.
+        A pattern for the variants' names, as in `tasks`.  With `steps` it may also be the pattern
+        that the records were made with.
     seeds, steps : int, optional
-        Only records with seeds below this, and with so many steps.
+        Only records with seeds below `seeds`, and with this number of steps.
 
     Returns
     -------
     list of str
-        What differs: a loss of the first steps by more than 1 %.  Later ones may, on another
-        processor: see "Why your numbers differ" in the book.
+        One line for each run in which a loss of the first steps differs by more than 1 %.  Later
+        losses may differ on another processor: see "Why your numbers differ" in the book.
 
     Raises
     ------
     OSError
         The file can't be read.
     ValueError
-        It holds no such record.
+        It holds no record of such a run.
     """
     records, damaged = read_records(path)
     found = _chosen(records.values(), only, seeds, steps)
@@ -165,19 +166,19 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        By default the command line's.
+        By default those of the command line.
 
     Returns
     -------
     int
-        The exit status: 0 if all is well, 1 if a run failed or differs, 130 after Ctrl-C.
+        The exit status: 0 if all went well, 1 if a run failed or differs, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
         if options.check:
             failed = check(options.out, 3, options.only, options.seeds, options.steps)
         else:
-            wanted = tasks(options.only, options.seeds or SEEDS, options.steps)
+            wanted = tasks(options.only, options.seeds, options.steps)
             if options.list:
                 return _list(wanted, options.out)
             with _alone(options.out):
@@ -185,34 +186,37 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.exit(f"study: {error}")
     except KeyboardInterrupt:
-        print(f"\nInterrupted: the ended runs are in {options.out}; the same command goes on.")
+        print(
+            f"\nInterrupted: the runs that ended are in {options.out}. "
+            "To continue, run the same command."
+        )
         return 130
-    print("\n".join(failed) if failed else f"All is in {options.out}.")
+    print("\n".join(failed) if failed else f"All runs are in {options.out}.")
     return 1 if failed else 0
 
 
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m cae_lessons.study",
-        description="Train a grid of variants × seeds and keep one record a run. Started again, "
-        "it does only what is missing in FILE. Ctrl-C at any moment loses no ended run.",
+        description="Train a grid of variants × seeds and keep one record per run. Started again, "
+        "it does only the runs that FILE has no record of. Ctrl-C loses no run that has ended.",
     )
     add = parser.add_argument
-    text = "the file of records, one JSON object a line (default: %(default)s)"
+    text = "the file of records, one JSON object per line (default: %(default)s)"
     add("--out", metavar="FILE", default="study_records.jsonl", type=Path, help=text)
-    text = "only variants whose name fits, as in 'nearest/*/200-steps'"
+    text = "only variants whose name matches, as in 'nearest/*/200-steps'"
     add("--only", metavar="PATTERN", default="*", help=text)
-    text = f"seeds 0 to N-1 (default: {SEEDS}; with --check: all)"
+    text = "seeds 0 to N-1 of each variant (default: all that the grid gives it)"
     add("--seeds", metavar="N", type=_positive, help=text)
     add("--steps", metavar="N", type=_positive, help="training steps instead of the grid's own")
     text = (
         "a Dask scheduler, as in tcp://10.0.0.1:8786; without it, a local cluster with one "
-        "single-threaded worker process a core"
+        "single-threaded worker process per core"
     )
     add("--scheduler", metavar="ADDRESS", help=text)
-    add("--list", action="store_true", help="list the runs and whether they are recorded, and end")
+    add("--list", action="store_true", help="list the runs, say which are recorded, and exit")
     text = (
-        "run a few of the recorded runs again and compare, and end; --only, --seeds and --steps "
+        "run a few of the recorded runs again, compare, and exit; --only, --seeds and --steps "
         "choose among the records"
     )
     add("--check", action="store_true", help=text)

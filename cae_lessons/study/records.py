@@ -1,4 +1,4 @@
-"""The file of records, one JSON object a line, one line a run."""
+"""The file of records: one JSON object per line, one line per run."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def load(path: str | os.PathLike[str] = RECORDS) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a run; the columns are named in `run_task`.
+        One row per run; `run_task` names the columns.
 
     Raises
     ------
@@ -38,8 +38,8 @@ def load(path: str | os.PathLike[str] = RECORDS) -> pd.DataFrame:
 
     Examples
     --------
-    >>> load().groupby("variant").seed.nunique().min().item()  # seeds of each variant
-    8
+    >>> load().query("variant == 'strided/relu-relu/5000-steps'").seed.tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     records, damaged = read_records(path)
     if damaged:
@@ -74,7 +74,7 @@ def curve(record: Mapping[str, Any] | pd.Series) -> TrainingRun:
 def read_records(
     path: str | os.PathLike[str],
 ) -> tuple[dict[tuple[str, int], dict[str, Any]], list[str]]:
-    """Read a file of records, one JSON object a line, as far as they are whole.
+    """Read a file of records, one JSON object per line, leaving out damaged ones.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def read_records(
     records : dict of (str, int) to dict
         By variant and seed.
     damaged : list of str
-        For each damaged line, which it is.
+        One line of text for each damaged record, with its number.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def read_records(
     for number, line in enumerate(lines, start=1):
         record = _parse(line)
         if record is None:
-            damaged.append(f"line {number} isn't a whole record: {line[:60]!r}")
+            damaged.append(f"line {number} isn't a complete record: {line[:60]!r}")
         else:
             records[record["variant"], record["seed"]] = record
     return records, damaged
@@ -106,7 +106,7 @@ def read_records(
 def write_records(
     path: str | os.PathLike[str], records: Mapping[tuple[str, int], Mapping[str, Any]]
 ) -> None:
-    """Write records to a file, replaced whole or not at all, in the grid's order.
+    """Write records to a file in the grid's order; an existing file is replaced whole or kept.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import functools
 import importlib.metadata
 import math
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -11,11 +12,14 @@ import keras
 import numpy as np
 
 from cae_lessons import floors
+from cae_lessons.batches import in_parts, shuffled
 from cae_lessons.diagnosis import ModelDiagnosis, diagnose
 from cae_lessons.mnist import load_mnist
-from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
-from cae_lessons.training import mean_squared_error, train
+from cae_lessons.models import fold_unpooling, strided_autoencoder, unpooling_autoencoder
+from cae_lessons.runs import TrainingRun
+from cae_lessons.training import EPSILON, loss_of, mean_squared_error, train
 
+BATCH_SIZE = 60
 CURVE_POINTS = 60
 DIAGNOSED_IMAGES = 500
 
@@ -26,7 +30,7 @@ def build_model(settings: Mapping[str, Any]) -> keras.Model:
     Parameters
     ----------
     settings : dict
-        As `tasks` gives them.
+        As `tasks` returns them.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def build_model(settings: Mapping[str, Any]) -> keras.Model:
     'strided_autoencoder'
     """
     relu_as_logits = settings["output"] == "relu-as-logits"
-    options = {name: settings[name] for name in ("hidden", "decoder_bias", "seed")}
+    options = {name: settings[name] for name in ("hidden", "decoder_bias", "output_bias", "seed")}
     options["output"] = "relu" if relu_as_logits else settings["output"]
     options["kernel_initializer"] = _initializer(settings)
     if settings["net"] == "strided":
@@ -48,11 +52,13 @@ def build_model(settings: Mapping[str, Any]) -> keras.Model:
         unpooling = settings["net"].removeprefix("mirrored-")
         order = "deconv-unpool" if unpooling == settings["net"] else "unpool-deconv"
         model = unpooling_autoencoder(unpooling, decoder_order=order, **options)
+    if settings["batch_normalization"]:
+        model = _with_batch_normalization(model, settings["batch_normalization"])
     return as_logits(model) if relu_as_logits else model
 
 
 def as_logits(model: keras.Model) -> keras.Model:
-    """Return a model whose output, whatever made it, is taken as logits.
+    """Return a model whose output is taken as logits, whatever its activation.
 
     Parameters
     ----------
@@ -61,7 +67,7 @@ def as_logits(model: keras.Model) -> keras.Model:
     Returns
     -------
     keras.Model
-        The same with one more layer, named `logits`, that changes nothing.
+        The same model with one more layer, named `logits`, which changes nothing.
 
     Examples
     --------
@@ -78,32 +84,33 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     settings : dict
-        As `tasks` gives them.
+        As `tasks` returns them.
 
     Returns
     -------
     dict
         The record: the settings; the loss curve, thinned to windows that grow with the step
-        (`curve_step`, `curve_loss`); `test_loss`, the mean squared error on the test images, its
-        `floor` and the `excess` over it; the diagnosis; seconds and versions.
+        (`curve_step`, `curve_loss`), and the batch's loss before the first step and after 100
+        (`loss_0`, `loss_100`); `test_loss`, the mean squared error on the test images, its `floor`
+        and the `excess` over it; `test_cross_entropy`, the cross-entropy on the test images in
+        nats, for sigmoids and logits alone; the diagnosis; seconds and versions.
+
+    Notes
+    -----
+    The mirrored zero-fill and nearest nets are trained as `fold_unpooling` folds them: the same
+    weights, in less time.  So their seconds say little about the nets as they are.
     """
     digits = _digits()
     model = build_model(settings)
     loss = "bce" if "logits" in settings["output"] else "mse"
-    run = train(
-        model,
-        digits.train.images,
-        steps=settings["steps"],
-        learning_rate=settings["learning_rate"],
-        loss=loss,
-        seed=settings["seed"],
-        progress=False,
-    )
+    run = _train(model, digits.train.images, loss, settings)
     images = digits.test.images[:DIAGNOSED_IMAGES]
     found = cast(ModelDiagnosis, diagnose(model, images, run=run))
     phases = found.dead_phases
     test_loss = mean_squared_error(model, digits.test.images)
     floor = _floor(settings["net"])
+    is_probability = settings["output"] in ("sigmoid", "logits", "relu-as-logits")
+    entropy = _cross_entropy(model, digits.test.images) if is_probability else None
     steps, losses = thin(run.loss)
     return {
         **settings,
@@ -112,6 +119,9 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
         "test_loss": _round(test_loss),
         "floor": _round(floor),
         "excess": _round(test_loss - floor),
+        "test_cross_entropy": None if entropy is None else _round(entropy),
+        "loss_0": _round(run.loss[0]),
+        "loss_100": _round(run.loss[100]) if len(run.loss) > 100 else None,
         "picture": found.picture,
         "since": found.since,
         "variation": _round(found.variation),
@@ -127,14 +137,14 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def thin(losses: Sequence[float], points: int = CURVE_POINTS) -> tuple[list[float], list[float]]:
-    """Average a loss curve over windows that grow with the step; the first few steps stay.
+    """Average a loss curve over windows that grow with the step; the first few steps are kept.
 
     Parameters
     ----------
     losses : sequence of float
-        One for each step.
+        The loss of each step.
     points : int
-        About how many to keep.
+        About how many values to keep.
 
     Returns
     -------
@@ -155,7 +165,7 @@ def thin(losses: Sequence[float], points: int = CURVE_POINTS) -> tuple[list[floa
 
 
 def versions() -> dict[str, str]:
-    """Return what a record was made with.
+    """Return the versions of what a record was made with.
 
     Returns
     -------
@@ -164,6 +174,52 @@ def versions() -> dict[str, str]:
     packages = ("cae-lessons", "keras", "numpy", "tensorflow")
     found = {name: importlib.metadata.version(name) for name in packages}
     return {"python": platform.python_version(), "machine": platform.machine(), **found}
+
+
+def _train(model, images, loss, settings):
+    """Train a task's model, by `train` if it has the options."""
+    options = {name: settings[name] for name in ("steps", "learning_rate", "seed")}
+    if settings["clip_norm"]:
+        return _train_with_clipping(model, images, settings["clip_norm"], **options)
+    options["warmup_steps"] = settings["warmup_steps"]
+    if settings["net"] in ("mirrored-nearest", "mirrored-zero-fill"):
+        model = fold_unpooling(model)  # the same weights, in fewer products
+    return train(model, images, loss=loss, batch_size=BATCH_SIZE, progress=False, **options)
+
+
+def _train_with_clipping(model, images, clip_norm, *, steps, learning_rate, seed):
+    """Train as `train` does, on the same batches, but limit the norm of all gradients together."""
+    adam = keras.optimizers.Adam(learning_rate, epsilon=EPSILON, global_clipnorm=clip_norm)
+    model.compile(adam, loss="mse")
+    start, losses = time.perf_counter(), []
+    for batch in shuffled(len(images), steps, BATCH_SIZE, seed):
+        model.reset_metrics()  # else the loss would be the mean of all so far
+        losses.append(float(model.train_on_batch(images[batch], images[batch])))
+    seconds = time.perf_counter() - start
+    return TrainingRun(list(range(steps)), losses, seconds, {"model": model.name, "steps": steps})
+
+
+def _with_batch_normalization(model, where):
+    """Return a net with the same initial weights and batch normalization in its decoder."""
+
+    def call(layer, x, **options):
+        hidden = layer.name == "transposed_convolution_1"
+        if not isinstance(layer, keras.layers.Conv2DTranspose) or (
+            where == "hidden" and not hidden
+        ):
+            return layer(x, **options)
+        activation, layer.activation = layer.activation, keras.activations.linear
+        x = keras.layers.BatchNormalization(name=f"{layer.name}_normalized")(layer(x, **options))
+        return keras.layers.Activation(activation, name=f"{layer.name}_activation")(x)
+
+    return keras.models.clone_model(model, call_function=call)
+
+
+def _cross_entropy(model, images):
+    entropy = loss_of(model, "bce")
+    parts = [images[part] for part in in_parts(len(images))]
+    total = sum(len(part) * float(entropy(part, model(part, training=False))) for part in parts)
+    return total / len(images)
 
 
 def _initializer(settings):
@@ -186,5 +242,5 @@ def _floor(net):
 
 
 def _round(value):
-    """Keep six digits: more are noise, and make the file large."""
+    """Keep six digits: more would be noise and make the file large."""
     return float(f"{value:.6g}") if math.isfinite(value) else value

@@ -1,17 +1,27 @@
-"""What the study runs: its grid of variants, each with a number of seeds."""
+"""What the study runs: a grid of variants, each with several seeds."""
 
 import fnmatch
 from typing import Any
 
 from cae_lessons.runs import ARTICLE_STEPS
 
-SEEDS = 8
-SHORT_STEPS = 200  # what throws a net happens in the first 20
+SEEDS = 8  # of most variants; to measure a rate takes more
+MORE_SEEDS = {
+    "nearest/sigmoid-sigmoid/250-steps": 100,
+    "strided/relu-relu/400-steps": 64,
+    "nearest/sigmoid-sigmoid/5000-steps": 32,
+}
+SHORT_STEPS = 200  # a net that collapses does so in the first 20
+MEAN_PIXEL_LOGIT = -1.9
 ARTICLE = {
     "decoder_bias": False,
+    "output_bias": None,
+    "batch_normalization": None,
     "initializer": "truncated_normal",
     "stddev": 0.1,
     "learning_rate": 0.01,
+    "warmup_steps": 0,
+    "clip_norm": None,
     "steps": SHORT_STEPS,
 }
 NETS = {
@@ -25,7 +35,7 @@ NETS = {
 
 
 def variant(net: str, **settings: Any) -> dict[str, Any]:
-    """Return a variant's settings: the article's, but for those given.
+    """Return a variant's settings: the article's, except for those given.
 
     Parameters
     ----------
@@ -33,17 +43,20 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
         One of `NETS`.
     **settings
         `hidden`, `output` (also `"relu-as-logits"`, a relu handed to the cross-entropy as
-        logits), `decoder_bias`, `initializer`, `stddev`, `learning_rate`, `steps`.
+        logits), `decoder_bias`, `output_bias`, `batch_normalization` (`"hidden"` or `"all"`: of
+        the decoder's layers, before their activations), `initializer`, `stddev`, `learning_rate`,
+        `warmup_steps`, `clip_norm` (of all gradients together), `steps`.
 
     Returns
     -------
     dict
-        With the variant's name, which says what differs from the article.
+        The settings, and the variant's name, which says what differs from the article.
 
     Raises
     ------
     ValueError
-        The net, or a setting, isn't one of these.
+        The net, or a setting, isn't one of these, or clip_norm is given with warmup_steps or
+        logits.
 
     Examples
     --------
@@ -56,16 +69,26 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
     if unknown := sorted(settings.keys() - chosen.keys()):
         raise ValueError(f"settings must be among {', '.join(chosen)}, got {', '.join(unknown)}")
     chosen |= settings
+    if chosen["clip_norm"] and (chosen["warmup_steps"] or "logits" in chosen["output"]):
+        raise ValueError("clip_norm works with neither warmup_steps nor logits")
     if chosen["initializer"] != "truncated_normal":
         chosen["stddev"] = None
     parts = [net, f"{chosen['hidden']}-{chosen['output']}"]
     parts += ["bias"] * chosen["decoder_bias"]
+    if chosen["output_bias"] is not None:
+        parts.append(f"output-bias{chosen['output_bias']:+g}")
+    if chosen["batch_normalization"]:
+        parts.append(f"batch-norm-{chosen['batch_normalization']}")
     if chosen["initializer"] != "truncated_normal":
         parts.append(chosen["initializer"])
     elif chosen["stddev"] != ARTICLE["stddev"]:
         parts.append(f"std-{chosen['stddev']:g}")
     if chosen["learning_rate"] != ARTICLE["learning_rate"]:
         parts.append(f"rate-{chosen['learning_rate']:g}")
+    if chosen["warmup_steps"]:
+        parts.append(f"warm-up-{chosen['warmup_steps']}")
+    if chosen["clip_norm"]:
+        parts.append(f"clip-{chosen['clip_norm']:g}")
     parts.append(f"{chosen['steps']}-steps")
     return {"variant": "/".join(parts), **chosen}
 
@@ -76,7 +99,7 @@ def grid() -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        As `variant` gives them.
+        As `variant` returns them.
 
     Examples
     --------
@@ -85,7 +108,6 @@ def grid() -> list[dict[str, Any]]:
     """
     heads = [(h, o) for h in ("sigmoid", "relu") for o in ("sigmoid", "relu", "linear", "logits")]
     today = {"hidden": "relu", "output": "logits", "decoder_bias": True, "learning_rate": 0.001}
-    squared = {**today, "output": "linear"}
     variants = [
         *(variant("nearest", hidden=h, output=o) for h, o in heads),
         variant("nearest", decoder_bias=True),
@@ -94,7 +116,6 @@ def grid() -> list[dict[str, Any]]:
         *_settings_that_may_rescue("sigmoid", "sigmoid"),
         *_settings_that_may_rescue("relu", "relu"),
         variant("strided", steps=ARTICLE_STEPS),
-        variant("nearest", steps=ARTICLE_STEPS),
         variant("zero-fill", steps=ARTICLE_STEPS),
         *(variant("strided", hidden=h, output=o) for h, o in heads),
         *(variant("mirrored-nearest", hidden=h, output=o) for h, o in heads),
@@ -106,23 +127,50 @@ def grid() -> list[dict[str, Any]]:
         # No logits here: a logit that zero-fill sets to 0 is a grey pixel.
         *(variant("zero-fill", hidden=h, output=o) for h, o in heads if o != "logits"),
         variant("mirrored-nearest", **today, initializer="glorot_uniform", steps=1000),
-        variant("strided", **today, initializer="glorot_uniform", steps=ARTICLE_STEPS),
-        variant("strided", **squared, initializer="glorot_uniform", steps=ARTICLE_STEPS),
         variant("mirrored-nearest", **today, initializer="he_normal", steps=1000),
         variant("nearest", hidden="relu", output="relu", steps=ARTICLE_STEPS),
+        variant("nearest", steps=250),
+        variant("strided", steps=400),
+        *_remedies(),
+        *_reader_b(),
+        *_encoders(),
+        *_from_the_article_to_today(),
+        variant("nearest", steps=ARTICLE_STEPS),
     ]
     return list({each["variant"]: each for each in variants}.values())
 
 
-def tasks(only: str = "*", seeds: int = SEEDS, steps: int | None = None) -> list[dict[str, Any]]:
-    """Return the runs of the grid: a variant's settings with a seed, each.
+def seeds_of(name: str) -> int:
+    """Return how many seeds the study gives a variant.
+
+    Parameters
+    ----------
+    name : str
+        The variant's.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> seeds_of("nearest/sigmoid-sigmoid/250-steps"), seeds_of("nearest/relu-relu/200-steps")
+    (100, 8)
+    """
+    return MORE_SEEDS.get(name, SEEDS)
+
+
+def tasks(
+    only: str = "*", seeds: int | None = None, steps: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the runs of the grid: each variant's settings with each of its seeds.
 
     Parameters
     ----------
     only : str
         A shell pattern (`*`, `?`, `[…]`) for the variants' names.
-    seeds : int
-        How many seeds, from 0.
+    seeds : int, optional
+        How many seeds each variant gets, from 0; by default as many as `seeds_of` says.
     steps : int, optional
         Instead of the grid's own.
 
@@ -133,7 +181,7 @@ def tasks(only: str = "*", seeds: int = SEEDS, steps: int | None = None) -> list
     Raises
     ------
     ValueError
-        No variant's name fits the pattern.
+        No variant's name matches the pattern.
 
     Examples
     --------
@@ -142,11 +190,15 @@ def tasks(only: str = "*", seeds: int = SEEDS, steps: int | None = None) -> list
     """
     chosen = [each for each in grid() if fnmatch.fnmatchcase(each["variant"], only)]
     if not chosen:
-        raise ValueError(f"no variant's name fits {only!r}: --list shows them")
+        raise ValueError(f"no variant's name matches {only!r}: --list shows the names")
     if steps is not None:
         renamed = [_with_steps(each, steps) for each in chosen]
         chosen = list({each["variant"]: each for each in renamed}.values())
-    return [{**each, "seed": seed} for each in chosen for seed in range(seeds)]
+    return [
+        {**each, "seed": seed}
+        for each in chosen
+        for seed in range(seeds or seeds_of(each["variant"]))
+    ]
 
 
 def _with_steps(settings, steps):
@@ -154,9 +206,59 @@ def _with_steps(settings, steps):
 
 
 def _settings_that_may_rescue(hidden, output):
-    """Return the nearest net with every learning rate and every width of its first weights."""
+    """Return the nearest net with several learning rates and widths of the initial weights."""
     return [
         variant("nearest", hidden=hidden, output=output, learning_rate=rate, stddev=stddev)
         for rate in (0.01, 0.003, 0.001)
         for stddev in (0.1, 0.05, 0.02)
+    ]
+
+
+def _remedies():
+    """Return the nearest net at the article's own rate, with one remedy at a time."""
+    changes = [
+        {},
+        {"warmup_steps": 100},
+        {"output_bias": MEAN_PIXEL_LOGIT},
+        {"hidden": "leaky_relu", "output": "leaky_relu"},
+        {"hidden": "relu", "output": "leaky_relu"},
+        {"clip_norm": 0.1},
+        {"batch_normalization": "hidden"},
+        {"batch_normalization": "all"},
+        {"initializer": "glorot_uniform"},
+        {"initializer": "he_normal"},
+    ]
+    return [variant("nearest", **change, steps=1000) for change in changes]
+
+
+def _reader_b():
+    """Return reader B's advice, step by step: no last sigmoid, then biases, then unpool first."""
+    return [
+        variant(net, output="linear", decoder_bias=bias, steps=1000)
+        for net in ("nearest", "mirrored-nearest")
+        for bias in (False, True)
+    ]
+
+
+def _encoders():
+    """Return encoders with strides and with pooling, in front of the same decoder."""
+    return [
+        variant(net, hidden=each, output=each, learning_rate=0.001, steps=1000)
+        for net in ("strided", "mirrored-zero-fill")
+        for each in ("relu", "sigmoid")
+    ]
+
+
+def _from_the_article_to_today():
+    """Return the strided net with one change after another, and today's mirrored nets."""
+    relus = {"hidden": "relu", "learning_rate": 0.001, "steps": ARTICLE_STEPS}
+    glorot = {**relus, "initializer": "glorot_uniform"}
+    return [
+        variant("strided", **relus),
+        variant("strided", **glorot),
+        variant("strided", **glorot, decoder_bias=True),
+        variant("strided", **glorot, decoder_bias=True, output="linear"),
+        variant("strided", **glorot, decoder_bias=True, output="logits"),
+        variant("mirrored-nearest", **glorot, decoder_bias=True, output="linear"),
+        variant("mirrored-nearest", **glorot, decoder_bias=True, output="logits"),
     ]
