@@ -89,9 +89,28 @@ RECIPES = {
     "dead-phases": {
         "title": "Strided, dead phases",
         "about": "the first net from other first weights: 4 of its 16 output phases stay black",
-        "chapter": "02_strided_autoencoder",
+        "chapter": "03_dead_phases",
         "seed": 3,
         "training": ARTICLE,
+    },
+    "narrow": {
+        "title": "Narrow, two numbers",
+        "about": "the whole code is two numbers, where the other nets have 1,568",
+        "code_size": 2,
+        "seed": 0,
+        "training": {"steps": 5_000, "learning_rate": 0.001},
+    },
+    "denoiser": {
+        "title": "Denoiser",
+        "about": "a strided net that got noisy digits and had to draw the clean ones",
+        "options": {
+            "output": "sigmoid",
+            "decoder_bias": True,
+            "kernel_initializer": "glorot_uniform",
+        },
+        "noise": 0.4,
+        "seed": 0,
+        "training": {"steps": 5_000, "learning_rate": 0.001},
     },
 }
 
@@ -101,6 +120,8 @@ def build(recipe):
     options = {"seed": recipe["seed"], **recipe.get("options", {})}
     if "unpooling" in recipe:
         return cae.unpooling_autoencoder(recipe["unpooling"], **options)
+    if "code_size" in recipe:
+        return cae.narrow_autoencoder(recipe["code_size"], **options)
     return cae.strided_autoencoder(**options)
 
 
@@ -115,11 +136,20 @@ def train(recipe):
     images = cae.load_mnist().train.images
     cae.train(
         model,
+        noisy(images, recipe.get("noise", 0), recipe["seed"]),
         images,
         seed=recipe["seed"],
         **recipe["training"] | {"steps": steps_of(recipe)},
     )
     return model
+
+
+def noisy(images, deviation, seed):
+    """Return images with normal noise of a standard deviation, cut off at 0 and 1."""
+    noise = np.random.default_rng(seed).standard_normal(
+        images.shape, np.float32
+    )
+    return np.clip(images + deviation * noise, 0, 1)
 
 
 def describe(model):
@@ -149,6 +179,23 @@ def _layer(layer):
                 "depth": depth,
             }
             own |= {"filters": filters}
+        case "Dense":  # a convolution over one pixel
+            depth, filters = layer.kernel.shape
+            own |= {
+                "kind": "convolution",
+                "size": 1,
+                "depth": depth,
+                "filters": filters,
+            }
+        case "Flatten" | "Reshape":
+            shape = layer.output.shape[1:]
+            height, width, channels = (1,) * (3 - len(shape)) + shape
+            return own | {
+                "kind": "reshape",
+                "height": height,
+                "width": width,
+                "channels": channels,
+            }
         case "MaxPooling2D" | "MaxPoolingWithArgmax2D":
             return own | {"kind": "max pooling", "size": layer.pool_size[0]}
         case "ZeroFillUnpooling2D":
@@ -168,7 +215,7 @@ def _layer(layer):
             )
     activation = layer.activation.__name__
     return own | {
-        "stride": layer.strides[0],
+        "stride": getattr(layer, "strides", (1,))[0],
         "bias": layer.use_bias,
         "activation": activation,
     }
@@ -214,7 +261,7 @@ def weights_of(net):
 def write_net(name, model):
     """Write a net's file."""
     recipe = RECIPES[name]
-    told = {key: recipe[key] for key in ("title", "about", "chapter")}
+    told = {key: recipe.get(key) for key in ("title", "about", "chapter")}
     weights = np.concatenate(
         [weight.ravel() for weight in model.get_weights()]
     )

@@ -417,7 +417,7 @@ def test_laboratory_works_from_disk(browser, html):
 
 
 def test_laboratory_trains_and_a_link_brings_the_settings(visit):
-    page = visit(f"{LABORATORY}#train&net=strided&hidden=relu&output=relu&rate=0.001&seed=4")
+    page = visit(f"{LABORATORY}#lab-train&net=strided&hidden=relu&output=relu&rate=0.001&seed=4")
     assert page.locator("[name=net]").input_value() == "strided"
     assert page.locator("[name=rate]").input_value() == "0.001"
     page.locator("#lab-step").click()

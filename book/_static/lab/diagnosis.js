@@ -59,17 +59,12 @@ Lab.part(function diagnosis(Lab) {
   // For each output phase, whether its pixels are hardly better than black.  A phase that the last
   // layer leaves black by design doesn't count.
   function deadPhases({ layers }, pictures, images) {
-    let period = 1;
-    for (const { kind, size, stride } of layers) {
-      if (kind === "transposed convolution") period *= stride;
-      if (kind === "zero-fill") period *= size;
-    }
+    const period = Lab.periodOf(layers);
     if (period === 1) return [];
     const [errors, blacks] = [new Float64Array(period ** 2), new Float64Array(period ** 2)];
     images.forEach((image, n) => {
       image.values.forEach((x, i) => {
-        const [y, column] = [Math.floor(i / image.width), i % image.width];
-        const phase = (y % period) * period + (column % period);
+        const phase = Lab.phaseOf(i, period, image.width);
         errors[phase] += (x - pictures[n].values[i]) ** 2;
         blacks[phase] += x ** 2;
       });

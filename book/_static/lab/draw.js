@@ -37,7 +37,7 @@
     return { ...description, net, ...card(description) };
   });
 
-  function card({ title, about, chapter }) {
+  function card({ name, title, about, chapter }) {
     const picture = Lab.element("canvas", { width: SIDE, height: SIDE });
     picture.setAttribute("role", "img");
     const numbers = {};
@@ -49,27 +49,29 @@
     const bar = { floor: Lab.element("span"), excess: Lab.element("span") };
     const drawn = Lab.element("div", { className: "lab-bar" }, bar.floor, bar.excess);
     drawn.setAttribute("aria-hidden", "true"); // the numbers say the same
-    const link = Lab.element("a", { href: `${chapter}.html` }, title);
-    const caption = Lab.element("figcaption", {}, link, Lab.element("span", {}, about));
-    const figure = Lab.element("figure", { className: "lab-net" }, picture, caption, list, drawn);
+    const link = chapter ? Lab.element("a", { href: `${chapter}.html` }, title) : title;
+    const heading = Lab.element("span", { className: "lab-title" }, link);
+    const caption = Lab.element("figcaption", {}, heading, Lab.element("span", {}, about));
+    const door = Lab.element("button", { type: "button", title: "Look inside" }, picture);
+    door.setAttribute("aria-label", `Look inside the net “${title}”`);
+    door.addEventListener("click", () => Lab.lookInside(name));
+    const figure = Lab.element("figure", { className: "lab-net" }, door, caption, list, drawn);
     document.getElementById("lab-nets").append(figure);
     return { picture, numbers, bar };
   }
 
-  // What the nets get: the drawing, centred and made noisy if the reader wants it so.
-  function given() {
-    const placed = input("centre").checked ? Lab.centred(drawing) : drawing;
-    const noise = Number(input("noise").value);
-    return noise ? Lab.noisy(placed, noise) : placed;
-  }
-
+  // The drawing, centred if the reader wants it so, is what the nets should draw.  What they get may
+  // have noise on it.
   function answer() {
-    const image = given();
+    const image = input("centre").checked ? Lab.centred(drawing) : drawing;
+    const noise = Number(input("noise").value);
+    const given = noise ? Lab.noisy(image, noise) : image;
     Lab.paint(canvas, drawing);
-    Lab.paint(document.getElementById("lab-given"), image);
+    Lab.paint(document.getElementById("lab-given"), given);
     const black = Lab.floors.black(image);
+    Lab.given = { image, given, black };
     for (const { net, title, floor, picture, numbers, bar } of answers) {
-      const drawn = net.picture(image);
+      const drawn = net.picture(given);
       const loss = Lab.squaredError(drawn.values, image.values);
       const least = Lab.floors[floor](image);
       Lab.paint(picture, drawn);
@@ -110,6 +112,7 @@
   // For what looks inside the nets.
   Lab.answers = answers;
   Lab.answerAgain = changed;
+  Lab.testDigit = testDigit;
 
   // ---- Pen, finger and mouse ----
 
@@ -183,15 +186,18 @@
 
   const used = {}; // how many digits of each kind have been taken
 
-  // The next of the test digits that show a number.
-  function take(number) {
+  // One of the test digits that show a number.
+  function testDigit(number, which = 0) {
     const { labels, pixels } = Lab.digits.test;
     Lab.digits.test.bytes ??= Lab.bytes(pixels);
     const found = [...labels].flatMap((label, i) => (label === number ? [i] : []));
+    return Lab.imageAt(Lab.digits.test.bytes, found[which % found.length]);
+  }
+
+  // The next of them.
+  function take(number) {
     used[number] = (used[number] ?? -1) + 1;
-    const start = found[used[number] % found.length] * SIDE * SIDE;
-    const bytes = Lab.digits.test.bytes.subarray(start, start + SIDE * SIDE);
-    drawing = drawing.like(Float32Array.from(bytes, (byte) => byte / 255));
+    drawing = testDigit(number, used[number]);
   }
 
   const shifts = { left: [0, -1], right: [0, 1], up: [-1, 0], down: [1, 0] };

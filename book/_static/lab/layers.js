@@ -2,8 +2,17 @@
 // The layers.  `forward` takes a stack of maps and gives one; `backward` takes the gradient of the
 // loss with respect to what `forward` gave, adds to the gradients of the weights, and gives the
 // gradient with respect to what `forward` took.  A layer remembers its last image only.
+//
+// `reads` says which rows (or columns) of its input the rows from one to another depend on; null
+// where they depend on none.  So a receptive field can be followed back to the image.
 Lab.part(function layers(Lab) {
   const { Maps, windows } = Lab;
+
+  // A span without what lies outside 0 … length − 1; null where nothing is left.
+  const within = ([first, last], length) => {
+    const span = [Math.max(first, 0), Math.min(last, length - 1)];
+    return span[0] <= span[1] ? span : null;
+  };
 
   // What a convolution and a transposed one share: kernels, bias, activation.
   class Weighted {
@@ -54,6 +63,22 @@ Lab.part(function layers(Lab) {
       return filters;
     }
 
+    // The rows (or columns) of the padded input that row `place` sums, and those of the kernel that
+    // they meet.
+    taps(place) {
+      return Array.from({ length: this.size }, (_, tap) => ({ at: place * this.stride + tap, tap }));
+    }
+
+    // The weight between a map of the output and one of the input.
+    weight(channel, other, row, column) {
+      return this.kernels[((channel * this.size + row) * this.size + column) * this.depth + other];
+    }
+
+    reads([first, last], { before, length }) {
+      const start = first * this.stride - before;
+      return within([start, last * this.stride - before + this.size - 1], length);
+    }
+
     forward(input) {
       this.rows = windows(input.height, this.size, this.stride);
       this.columns = windows(input.width, this.size, this.stride);
@@ -76,6 +101,24 @@ Lab.part(function layers(Lab) {
   class TransposedConvolution extends Weighted {
     maps({ depth }) {
       return depth;
+    }
+
+    // The rows (or columns) of the input whose stamps reach row `place`, and those of the kernel
+    // that they bring there.
+    taps(place, { before, count }) {
+      const all = Array.from({ length: count }, (_, at) => at);
+      return all
+        .map((at) => ({ at, tap: place + before - at * this.stride }))
+        .filter(({ tap }) => tap >= 0 && tap < this.size);
+    }
+
+    weight(channel, other, row, column) {
+      return this.kernels[((other * this.size + row) * this.size + column) * this.depth + channel];
+    }
+
+    reads([first, last], { before, count }) {
+      const start = Math.ceil((first + before - this.size + 1) / this.stride);
+      return within([start, Math.floor((last + before) / this.stride)], count);
     }
 
     forward(input) {
@@ -105,7 +148,32 @@ Lab.part(function layers(Lab) {
     use() {}
   }
 
+  // The same numbers in another order of rows, columns and channels.
+  class Reshaping extends Unweighted {
+    constructor({ height, width, channels, ...rest }) {
+      super(rest);
+      this.shape = [height, width, channels];
+    }
+
+    forward(input) {
+      this.input = input;
+      return (this.output = new Maps(...this.shape, input.values));
+    }
+
+    backward(gradient) {
+      return this.input.like(gradient.values);
+    }
+
+    reads(span, { length }) {
+      return [0, length - 1];
+    }
+  }
+
   class MaxPooling extends Unweighted {
+    reads([first, last], { length }) {
+      return within([first * this.size, last * this.size + this.size - 1], length);
+    }
+
     forward(input) {
       const { height, width, channels } = (this.input = input);
       const output = new Maps(Math.floor(height / this.size), Math.floor(width / this.size), channels);
@@ -143,6 +211,10 @@ Lab.part(function layers(Lab) {
   }
 
   class Unpooling extends Unweighted {
+    reads(span, { length }) {
+      return within(span.map((place) => Math.floor(place / this.size)), length);
+    }
+
     forward(input) {
       this.input = input;
       const { height, width, channels } = input;
@@ -160,6 +232,10 @@ Lab.part(function layers(Lab) {
 
   // Each number to the top left of its block; the rest stays 0.
   class ZeroFillUnpooling extends Unpooling {
+    reads([first, last], { length }) {
+      return within([Math.ceil(first / this.size), Math.floor(last / this.size)], length);
+    }
+
     eachPlace(act) {
       const { height, width, channels } = this.input;
       const line = width * this.size * channels;
@@ -179,6 +255,10 @@ Lab.part(function layers(Lab) {
 
   // Each number to every pixel of its block.
   class NearestUnpooling extends ZeroFillUnpooling {
+    reads(...rest) {
+      return Unpooling.prototype.reads.apply(this, rest);
+    }
+
     fill(act, i, corner, line) {
       for (let y = 0; y < this.size; y++) {
         for (let x = 0; x < this.size; x++) act(i, corner + y * line + x * this.input.channels);
@@ -203,6 +283,7 @@ Lab.part(function layers(Lab) {
     convolution: Convolution,
     "transposed convolution": TransposedConvolution,
     "max pooling": MaxPooling,
+    reshape: Reshaping,
     "zero-fill": ZeroFillUnpooling,
     nearest: NearestUnpooling,
     argmax: MaxUnpooling,

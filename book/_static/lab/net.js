@@ -10,6 +10,9 @@ Lab.part(function net(Lab) {
         return (byName[layer.name] = layer);
       });
       this.silent = new Set(); // numbers of code maps
+      this.black = new Set(); // numbers of output phases
+      this.period = Lab.periodOf(layers); // how many phases there are in a row
+      this.elsewhere = null; // instead of a pooling's own places: a function from it to places
       this.logits = logits; // whether the picture is the sigmoid of the output
       this.count = this.layers.reduce((sum, layer) => sum + layer.count, 0);
       this.weights = new Float32Array(this.count);
@@ -43,7 +46,11 @@ Lab.part(function net(Lab) {
     }
 
     forward(image) {
-      return this.layers.reduce((maps, layer) => this.silenced(layer, layer.forward(maps)), image);
+      return this.layers.reduce((maps, layer) => {
+        const output = layer.forward(maps);
+        if (this.elsewhere && layer.places) layer.places = this.elsewhere(layer);
+        return this.silenced(layer, output);
+      }, image);
     }
 
     // The code without the maps that somebody switched off.
@@ -57,7 +64,13 @@ Lab.part(function net(Lab) {
 
     picture(image) {
       const output = this.forward(image);
-      return this.logits ? output.like(output.values.map(Lab.activations.sigmoid.of)) : output;
+      if (this.logits) return output.like(output.values.map(Lab.activations.sigmoid.of));
+      if (this.black.size) {
+        output.values.forEach((_, i) => {
+          if (this.black.has(Lab.phaseOf(i, this.period, output.width))) output.values[i] = 0;
+        });
+      }
+      return output;
     }
 
     // Add to the gradients of all weights, from the gradient with respect to the last output.
@@ -71,6 +84,17 @@ Lab.part(function net(Lab) {
       return this.layers.find((layer) => layer.name === name);
     }
   }
+
+  // Pixels that share no weight in the last layer: two layers of stride 2 give 4 × 4 phases.
+  Lab.periodOf = (layers) =>
+    layers.reduce((period, { kind, size, stride }) => {
+      if (kind === "transposed convolution") return period * stride;
+      return kind === "zero-fill" ? period * size : period;
+    }, 1);
+
+  // The phase of pixel i of a picture, counted row by row.
+  Lab.phaseOf = (i, period, width) =>
+    (Math.floor(i / width) % period) * period + ((i % width) % period);
 
   // Numbers come to the page as text.
   Lab.bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -64,12 +64,12 @@
     const text = new URLSearchParams(
       Object.entries(settings()).map(([name, value]) => [name, value ?? ""]),
     );
-    history.replaceState(null, "", `#train&${text}`);
+    history.replaceState(null, "", `#lab-train&${text}`);
   }
 
   function fromAddress() {
     const [name, ...rest] = location.hash.slice(1).split("&");
-    if (name !== "train") return;
+    if (name !== "lab-train") return;
     const given = new URLSearchParams(rest.join("&"));
     for (const [key, value] of given) {
       const field = form.elements[key];
