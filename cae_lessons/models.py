@@ -682,8 +682,8 @@ class _EmptyCode(keras.layers.Layer):
     """A code that says nothing of the image: one number, always 0."""
 
     def call(self, x):
-        """Return the 0."""
-        return ops.zeros_like(x[:, :1])
+        """Return the 0, as a product, so that the encoder has a gradient: 0."""
+        return 0 * x[:, :1]
 
     def compute_output_shape(self, input_shape):
         """Return the shape of one number."""
