@@ -18,11 +18,24 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from cae_lessons import cores, layers, models
 
 if TYPE_CHECKING:  # what editors complete; at run time each name is imported at its first use
-    from cae_lessons import callbacks, diagnosis, figures, floors, mnist, training
+    from cae_lessons import (
+        callbacks,
+        diagnosis,
+        figures,
+        floors,
+        mnist,
+        noise,
+        scores,
+        training,
+    )
     from cae_lessons import study as study
     from cae_lessons.diagnosis import diagnose
     from cae_lessons.mnist import load_mnist
-    from cae_lessons.models import strided_autoencoder, unpooling_autoencoder
+    from cae_lessons.models import (
+        narrow_autoencoder,
+        strided_autoencoder,
+        unpooling_autoencoder,
+    )
     from cae_lessons.training import mean_squared_error, reconstruct, train
 
 cores.prefer_one_thread_per_operation()
@@ -40,7 +53,10 @@ __all__ = [
     "mean_squared_error",
     "mnist",
     "models",
+    "narrow_autoencoder",
+    "noise",
     "reconstruct",
+    "scores",
     "strided_autoencoder",
     "train",
     "training",
@@ -51,6 +67,7 @@ _HOMES = {
     "diagnose": "diagnosis",
     "load_mnist": "mnist",
     "mean_squared_error": "training",
+    "narrow_autoencoder": "models",
     "reconstruct": "training",
     "strided_autoencoder": "models",
     "train": "training",

@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike
 from cae_lessons.cores import side_by_side
 from cae_lessons.mnist import check_images
 
+# With targets of their own, images may be noisy: the noise may leave [0, 1], but not so far that
+# 0 to 255 would pass.
+NOISE_MARGIN = 10.0
+
 
 class DataSet(Protocol):
     """A `tf.data.Dataset`, which can be told from an array by its `element_spec`."""
@@ -43,8 +47,12 @@ def checked_pairs(
     """
     if hasattr(images, "element_spec"):
         images, targets = _collect(images, targets)
-    images = check_images(images, None if model is None else input_shape(model))
-    return images, images if targets is None else _check_targets(targets, images)
+    shape = None if model is None else input_shape(model)
+    if targets is None:
+        images = check_images(images, shape)
+        return images, images
+    images = check_images(images, shape, NOISE_MARGIN)
+    return images, _check_targets(targets, images)
 
 
 def input_shape(model: Any) -> tuple[int | None, ...] | None:

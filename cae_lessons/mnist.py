@@ -134,7 +134,9 @@ def load_mnist(directory: str | os.PathLike[str] | None = None) -> Digits:
 
 
 def check_images(
-    images: npt.ArrayLike, shape: tuple[int | None, ...] | None = None
+    images: npt.ArrayLike,
+    shape: tuple[int | None, ...] | None = None,
+    margin: float = ROUNDING,
 ) -> npt.NDArray[np.float32]:
     """Return `images` as a float32 array, or say what is wrong with them and how to fix it.
 
@@ -146,6 +148,9 @@ def check_images(
         after a resize, are clipped.
     shape : tuple of int or None, optional
         The (height, width, channels) that each image must have; None stands for any size.
+    margin : float
+        How far outside [0, 1] values may lie, as noisy ones do.  Beyond rounding they are left
+        as they are.
 
     Returns
     -------
@@ -177,7 +182,7 @@ def check_images(
         raise ValueError(_how_to_reshape(array.shape, wanted))
     if array.size == 0:
         raise ValueError(f"images are empty, shape {array.shape}: at least one pixel is needed")
-    return _in_range(array)
+    return _in_range(array, margin)
 
 
 class _TakesImages(Protocol[P, R]):
@@ -326,7 +331,7 @@ def _how_to_wrap(shape, wanted):
     )
 
 
-def _in_range(array):
+def _in_range(array, margin):
     """Return images as float32 in [0, 1]; what rounding carried outside is clipped."""
     if array.dtype.name == "bfloat16":  # NumPy doesn't know that these are floats
         array = array.astype(np.float32)
@@ -340,13 +345,14 @@ def _in_range(array):
         )
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise ValueError(f"images contain {_not_finite(array)}, must be numbers in [0, 1]")
-    if lowest < -ROUNDING or highest > 1 + ROUNDING:
+    if lowest < -margin or highest > 1 + margin:
         raise ValueError(
             f"images lie in [{lowest:g}, {highest:g}], must lie in [0, 1]: "
             f"{_how_to_rescale(array, lowest, highest)}"
         )
     images = array.astype(np.float32, copy=False)
-    return images if lowest >= 0 and highest <= 1 else np.clip(images, 0, 1)
+    only_rounded = margin <= ROUNDING and (lowest < 0 or highest > 1)
+    return np.clip(images, 0, 1) if only_rounded else images
 
 
 def _how_to_make_floats(array, lowest, highest):

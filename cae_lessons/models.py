@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -213,6 +214,186 @@ def unpooling_autoencoder(
         x = unpool(x, where_1, name="unpooling_2")  # 28×28×16
         x = deconv(1, output, start=output_bias, name=last)(x)  # 28×28×1
     return keras.Model(image, x, name=f"{unpooling}_autoencoder".replace("-", "_"))
+
+
+def narrow_autoencoder(
+    code_size: int | None = None,
+    *,
+    code_channels: int | None = None,
+    hidden: str = "relu",
+    output: str = "sigmoid",
+    decoder_bias: bool = True,
+    output_bias: float | None = None,
+    kernel_initializer: Initializer = "glorot_uniform",
+    seed: int = 0,
+) -> keras.Model:
+    """Build a strided autoencoder with a small code, of numbers or of 7 × 7 maps.
+
+    ======================== ==================== =================== =========================
+    layer                    with `code_size` = k with                what it does
+                                                  `code_channels` = c
+    ======================== ==================== =================== =========================
+    image                    28 × 28 × 1          28 × 28 × 1         input
+    convolution_1            14 × 14 × 16         14 × 14 × 16        5 × 5, stride 2, relu
+    convolution_2            7 × 7 × 32           7 × 7 × 32          5 × 5, stride 2, relu
+    code                     k                    7 × 7 × c           dense or 1 × 1, linear
+    expansion                7 · 7 · 32           7 × 7 × 32          dense or 1 × 1, `hidden`
+    transposed_convolution_1 14 × 14 × 16         14 × 14 × 16        5 × 5, stride 2, `hidden`
+    reconstruction           28 × 28 × 1          28 × 28 × 1         5 × 5, stride 2, `output`
+    ======================== ==================== =================== =========================
+
+    The net isn't in the article.  Its defaults are those that train well: relus, biases, the
+    Glorot initializer; train it with a learning rate of 0.001.
+
+    Parameters
+    ----------
+    code_size : int, optional
+        How many numbers the code of one image has, from 0 to 784.  With 0 the decoder gets a
+        constant 0 instead, knows nothing of the image, and only its biases can learn.
+    code_channels : int, optional
+        Instead of `code_size`: how many maps of 7 × 7 the code has, from 1 to 32.
+    hidden : {"relu", "leaky_relu", "sigmoid"}
+        Activation of the decoder's hidden layers; see `strided_autoencoder`.
+    output : {"sigmoid", "relu", "leaky_relu", "linear", "logits"}
+        Activation of the last layer; see `strided_autoencoder`.
+    decoder_bias : bool
+        Whether the layers after the code add a bias.
+    output_bias : float, optional
+        Give the last transposed convolution a bias that starts at this value; see
+        `strided_autoencoder`.
+    kernel_initializer : str or keras.initializers.Initializer
+        Of every kernel, by its name in Keras or itself.
+    seed : int
+        The same seed gives the same weights.
+
+    Returns
+    -------
+    keras.Model
+        (n, 28, 28, 1) → (n, 28, 28, 1).
+
+    Raises
+    ------
+    ValueError
+        An option isn't one of the allowed ones, or not exactly one of `code_size` and
+        `code_channels` is given.
+
+    References
+    ----------
+    The book's chapter 11.  Hinton and Salakhutdinov, "Reducing the dimensionality of data with
+    neural networks", 2006.
+
+    Examples
+    --------
+    >>> narrow_autoencoder(32).get_layer("code").output.shape
+    (None, 32)
+    >>> narrow_autoencoder(code_channels=2).get_layer("code").output.shape
+    (None, 7, 7, 2)
+    """
+    _check("hidden", hidden, HIDDEN)
+    _check("output", output, OUTPUT)
+    if (code_size is None) == (code_channels is None):
+        raise ValueError("give either code_size or code_channels, and not both")
+    kernels = _kernel_initializers(kernel_initializer, seed)
+    deconv = functools.partial(
+        _transposed_convolution, kernels=kernels, use_bias=decoder_bias, strides=2
+    )
+    image = keras.Input((28, 28, 1), name="image")
+    x = _convolution(16, kernels, name="convolution_1", strides=2)(image)  # 14×14×16
+    x = _convolution(32, kernels, name="convolution_2", strides=2)(x)  # 7×7×32
+    if code_channels is None:
+        x = _dense_code(
+            x, _checked_size("code_size", code_size, 0, 784), hidden, decoder_bias, kernels
+        )
+    else:
+        x = _code_of_maps(
+            x, _checked_size("code_channels", code_channels, 1, 32), hidden, decoder_bias, kernels
+        )
+    x = deconv(16, hidden, name="transposed_convolution_1")(x)  # 14×14×16
+    x = deconv(1, output, start=output_bias, name=_output_name(output))(x)  # 28×28×1
+    return keras.Model(image, x, name="narrow_autoencoder")
+
+
+def encoder_and_decoder(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Return the two halves of an autoencoder: from images to codes, and from codes to pictures.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A chain of layers, one of them named `code`.
+
+    Returns
+    -------
+    encoder, decoder : keras.Model
+        Both use the model's weights.  The decoder's output is the model's: logits, if it gives
+        logits.
+
+    Raises
+    ------
+    ValueError
+        The model has no layer named `code`, or isn't a chain of layers: the decoder of an argmax
+        net needs more than the code.
+
+    Examples
+    --------
+    >>> encoder, decoder = encoder_and_decoder(narrow_autoencoder(2))
+    >>> encoder.output.shape, decoder.output.shape
+    ((None, 2), (None, 28, 28, 1))
+    """
+    calls = _chain(model)
+    names = [layer.name for layer, _ in calls]
+    if "code" not in names:
+        raise ValueError(f"{model.name} has no layer named 'code', only {', '.join(names)}")
+    end = names.index("code") + 1
+    x = image = model.inputs[0]
+    for layer, options in calls[:end]:
+        x = layer(x, **options)
+    code = y = keras.Input(x.shape[1:], name="code")
+    for layer, options in calls[end:]:
+        y = layer(y, **options)
+    return (
+        keras.Model(image, x, name=f"{model.name}_encoder"),
+        keras.Model(code, y, name=f"{model.name}_decoder"),
+    )
+
+
+def residual(model: keras.Model) -> keras.Model:
+    """Return a model that adds its input to its output, and so only has to learn the difference.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From images to pictures of the same shape.  Its last layer should be linear: what is to be
+        added can be negative.
+
+    Returns
+    -------
+    keras.Model
+        With the model's own layers and weights, and one more layer, `reconstruction_with_input`.
+
+    Raises
+    ------
+    ValueError
+        The model's output hasn't the shape of its input.
+
+    References
+    ----------
+    Zhang et al., "Beyond a Gaussian denoiser: residual learning of deep CNN for image denoising",
+    2017.
+
+    Examples
+    --------
+    >>> model = residual(strided_autoencoder(output="linear"))
+    >>> model.layers[-1].name
+    'reconstruction_with_input'
+    """
+    image, difference = model.inputs[0], model.outputs[0]
+    if image.shape != difference.shape:
+        raise ValueError(
+            f"the output of {model.name} must have its input's shape, {image.shape[1:]}, got "
+            f"{difference.shape[1:]}"
+        )
+    both = keras.layers.Add(name="reconstruction_with_input")([image, difference])
+    return keras.Model(image, both, name=f"residual_{model.name}")
 
 
 def fold_unpooling(model: keras.Model) -> keras.Model:
@@ -459,6 +640,56 @@ def _transposed_convolution(filters, activation, *, kernels, use_bias, name, str
     )
 
 
+def _dense_code(x, size, hidden, use_bias, kernels):
+    """Return the maps that a dense code of `size` numbers is expanded to."""
+    dense = functools.partial(_dense, kernels=kernels)
+    maps = x.shape[1:]
+    flat = keras.layers.Flatten(data_format=DATA_FORMAT, name="flattened")(x)
+    code = dense(size, name="code")(flat) if size else _EmptyCode(name="code")(flat)
+    x = dense(math.prod(maps), hidden, use_bias=use_bias, name="expansion")(code)
+    return keras.layers.Reshape(maps, name="maps")(x)
+
+
+def _code_of_maps(x, channels, hidden, use_bias, kernels):
+    """Return the maps that a code of `channels` maps is expanded to."""
+    convolution = functools.partial(
+        keras.layers.Conv2D, kernel_size=1, data_format=DATA_FORMAT, padding="same"
+    )
+    code = convolution(channels, kernel_initializer=next(kernels), name="code")(x)
+    return convolution(
+        x.shape[-1],
+        activation=hidden,
+        use_bias=use_bias,
+        kernel_initializer=next(kernels),
+        bias_initializer=keras.initializers.Constant(0.1),
+        name="expansion",
+    )(code)
+
+
+def _dense(units, activation="linear", *, kernels, name, use_bias=True):
+    return keras.layers.Dense(
+        units,
+        activation=activation,
+        use_bias=use_bias,
+        kernel_initializer=next(kernels),
+        bias_initializer=keras.initializers.Constant(0.1),
+        name=name,
+    )
+
+
+@keras.saving.register_keras_serializable(package="cae_lessons")
+class _EmptyCode(keras.layers.Layer):
+    """A code that says nothing of the image: one number, always 0."""
+
+    def call(self, x):
+        """Return the 0, as a product, so that the encoder has a gradient: 0."""
+        return 0 * x[:, :1]
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of one number."""
+        return (input_shape[0], 1)
+
+
 def _kernel_initializers(initializer: Any, seed) -> Iterator[Any]:
     """Yield one initializer for each layer: with one seed, two would start with equal numbers."""
     if initializer is None:
@@ -477,3 +708,13 @@ def _check(name, value, allowed):
     if value not in allowed:
         choices = ", ".join(repr(choice) for choice in allowed)
         raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+
+
+def _checked_size(name, value, least, most):
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = -1
+    if isinstance(value, bool) or not least <= size <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+    return size

@@ -81,7 +81,9 @@ def train(
         batch is checked.
     targets : array_like, optional
         What the model should return for each image, of the shape of its pictures; by default the
-        images themselves.  For denoising, the images are noisy and the targets clean.
+        images themselves.  For denoising, the images are noisy and the targets clean; where
+        targets are given, the images may leave [0, 1], by 10 at most.  `noise.noisy_batches` makes
+        a data set with fresh noise in each batch.
     steps : int, optional
         How many batches to train on; by default `STEPS`, 5,000 unless the environment variable
         CAE_LESSONS_STEPS says otherwise.  With `resume`, those of the earlier run count.
@@ -521,7 +523,8 @@ def _source(model, images, targets, settings, done):
     if targets is not None:
         raise ValueError("a data set yields its own targets: targets must be None")
     source = DataSetSource(images, steps, batch_size, done)
-    checked_pairs(model, *source.first)
+    paired = isinstance(images.element_spec, tuple)
+    checked_pairs(model, *(source.first if paired else source.first[:1]))
     return source
 
 

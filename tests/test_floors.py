@@ -656,3 +656,59 @@ def test_linear_floor_needs_images_of_one_shape():
         floors.linear(np.zeros((3, 2, 2, 1)), np.zeros((3, 4, 4, 1)), 1)
     with pytest.raises(ValueError, match="images are empty"):
         floors.linear(np.zeros((3, 2, 2, 1)), np.zeros((0, 2, 2, 1)), 1)
+
+
+def test_components_are_the_eigenvectors_of_the_covariance():
+    images = np.random.default_rng(0).random((50, 2, 3, 1)).astype("float32")
+    mean, components = floors.principal_components(images)
+    flat = images.reshape(50, 6).astype(float)
+    np.testing.assert_allclose(mean.ravel(), flat.mean(axis=0))
+    covariance = np.cov(flat.T, bias=True)
+    np.testing.assert_allclose(components.T @ components, np.eye(6), atol=1e-12)
+    variances = np.diag(components.T @ covariance @ components)
+    assert (np.diff(variances) <= 1e-12).all()
+    np.testing.assert_allclose(covariance @ components, components * variances, atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 6])
+def test_linear_floor_is_what_the_components_leave(size):
+    images = np.random.default_rng(1).random((40, 2, 3, 1)).astype("float32")
+    mean, components = floors.principal_components(images)
+    code = (images - mean).reshape(40, 6) @ components[:, :size]
+    pictures = (code @ components[:, :size].T).reshape(images.shape) + mean
+    assert floors.linear(images, images, size) == pytest.approx(np.mean((pictures - images) ** 2))
+
+
+def test_best_linear_map_by_hand():
+    """With one pixel it is the regression line, slope covariance over variance."""
+    x = np.array([0.0, 0.2, 0.4, 1.0])
+    y = np.array([0.1, 0.2, 0.6, 0.9])
+    slope = ((x - 0.4) * (y - 0.45)).mean() / ((x - 0.4) ** 2).mean()
+    found = floors.best_linear_map(x.reshape(4, 1, 1, 1), y.reshape(4, 1, 1, 1))
+    drawn = found(np.array([0.0, 0.5]).reshape(2, 1, 1, 1)).ravel()
+    np.testing.assert_allclose(drawn, 0.45 + slope * (np.array([0.0, 0.5]) - 0.4))
+
+
+def test_best_linear_map_is_the_least_squares_solution():
+    random = np.random.default_rng(2)
+    clean = random.random((60, 2, 2, 2))
+    noisy = clean + random.normal(size=clean.shape) / 2
+    with_ones = np.hstack([noisy.reshape(60, 8), np.ones((60, 1))])
+    expected = with_ones @ np.linalg.lstsq(with_ones, clean.reshape(60, 8))[0]
+    drawn = floors.best_linear_map(noisy, clean)(noisy)
+    np.testing.assert_allclose(drawn.reshape(60, 8), expected, atol=1e-8)
+    # On the images it comes from, it is never worse than to do nothing, or than the mean image.
+    loss = np.mean((drawn - clean) ** 2)
+    assert loss <= np.mean((noisy - clean) ** 2)
+    assert loss <= floors.mean_image(clean)
+
+
+def test_best_linear_map_of_pixels_that_never_change():
+    images = np.zeros((5, 1, 2, 1))
+    images[:, 0, 0, 0] = np.linspace(0, 1, 5)
+    np.testing.assert_allclose(floors.best_linear_map(images, images)(images), images, atol=1e-12)
+
+
+def test_best_linear_map_needs_pairs():
+    with pytest.raises(ValueError, match="inputs and targets must have the same shape"):
+        floors.best_linear_map(np.zeros((3, 2, 2, 1)), np.zeros((2, 2, 2, 1)))

@@ -62,6 +62,98 @@ def test_layers_equal_numpy_loops_on_any_size(size):
     np.testing.assert_allclose(x[0], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1, 32, 784])
+def test_layers_of_a_dense_code(size):
+    model = cae.narrow_autoencoder(size)
+    shapes = {layer.name: layer.output.shape[1:] for layer in model.layers}
+    assert shapes["code"] == (size,)
+    assert shapes["expansion"] == (7 * 7 * 32,)
+    assert shapes["reconstruction"] == (28, 28, 1)
+    halves = 5 * 5 * (1 * 16 + 16 * 32) + 16 + 32, 5 * 5 * (32 * 16 + 16 * 1) + 16 + 1
+    dense = 1568 * size + size + size * 1568 + 1568
+    assert model.count_params() == sum(halves) + dense
+
+
+def test_layers_of_a_code_of_maps():
+    model = cae.narrow_autoencoder(code_channels=3, decoder_bias=False)
+    shapes = {layer.name: layer.output.shape[1:] for layer in model.layers}
+    assert shapes["code"] == (7, 7, 3)
+    assert shapes["expansion"] == (7, 7, 32)
+    halves = 5 * 5 * (1 * 16 + 16 * 32) + 16 + 32, 5 * 5 * (32 * 16 + 16 * 1)
+    assert model.count_params() == sum(halves) + 32 * 3 + 3 + 3 * 32
+
+
+def test_code_of_no_numbers_draws_one_picture_and_learns_the_mean_image(digits):
+    model = cae.narrow_autoencoder(0)
+    images = digits.train.images[:1000]
+    run = cae.train(model, images, steps=150, learning_rate=0.003, progress=False)
+    pictures = cae.reconstruct(model, images[:5])
+    np.testing.assert_array_equal(pictures, pictures[:1].repeat(5, axis=0))
+    best = cae.floors.mean_image(images)
+    assert best <= cae.mean_squared_error(model, images) < 1.1 * best < run.loss[0]
+
+
+def test_code_is_linear_in_the_maps_before_it():
+    model = randomized(cae.narrow_autoencoder(5))
+    encoder, _ = cae.models.encoder_and_decoder(model)
+    images = np.random.default_rng(4).random((3, 28, 28, 1)).astype("float32")
+    maps = keras.Model(model.input, model.get_layer("convolution_2").output)(images).numpy()
+    kernel, bias = model.get_layer("code").get_weights()
+    expected = maps.reshape(3, -1) @ kernel + bias
+    np.testing.assert_allclose(encoder(images), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("code", [{"code_size": 0}, {"code_size": 7}, {"code_channels": 2}])
+def test_halves_make_the_whole_and_share_its_weights(code, tmp_path):
+    model = randomized(cae.narrow_autoencoder(**code))
+    encoder, decoder = cae.models.encoder_and_decoder(model)
+    images = np.random.default_rng(5).random((3, 28, 28, 1)).astype("float32")
+    np.testing.assert_allclose(decoder(encoder(images)), model(images), atol=1e-6)
+    randomized(model, seed=1)
+    np.testing.assert_allclose(decoder(encoder(images)), model(images), atol=1e-6)
+    model.save(tmp_path / "net.keras")
+    again = keras.models.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(again(images), model(images))
+
+
+def test_halves_need_a_code_and_a_chain():
+    argmax = cae.unpooling_autoencoder("argmax", decoder_order="unpool-deconv")
+    with pytest.raises(ValueError, match="must be a chain of layers"):
+        cae.models.encoder_and_decoder(argmax)
+    plain = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1, name="only")])
+    with pytest.raises(ValueError, match="has no layer named 'code', only only"):
+        cae.models.encoder_and_decoder(plain)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either code_size or code_channels"),
+        ({"code_size": 2, "code_channels": 2}, "give either code_size or code_channels"),
+        ({"code_size": 785}, "code_size must be a whole number from 0 to 784, got 785"),
+        ({"code_size": True}, "code_size must be a whole number from 0 to 784, got True"),
+        ({"code_size": 2.5}, "code_size must be a whole number from 0 to 784, got 2.5"),
+        ({"code_channels": 0}, "code_channels must be a whole number from 1 to 32, got 0"),
+        ({"code_size": 2, "hidden": "tanh"}, "hidden must be one of"),
+        ({"code_size": 2, "output": "softmax"}, "output must be one of"),
+    ],
+)
+def test_impossible_codes_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        cae.narrow_autoencoder(**options)
+
+
+def test_residual_model_adds_its_input():
+    model = randomized(cae.strided_autoencoder(output="linear"))
+    images = np.random.default_rng(6).random((2, 28, 28, 1)).astype("float32")
+    both = cae.models.residual(model)
+    np.testing.assert_allclose(both(images), images + model(images), atol=1e-6)
+    assert both.count_params() == model.count_params()
+    smaller = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(ValueError, match=r"must have its input's shape, \(8, 8, 1\)"):
+        cae.models.residual(smaller)
+
+
 def test_decoder_bias_is_added():
     model = randomized(cae.strided_autoencoder(output="linear", decoder_bias=True))
     image = np.random.default_rng(3).random((28, 28, 1))

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from keras.layers import Conv2DTranspose
 from reference import HANGING
 
 import cae_lessons as cae
@@ -298,7 +299,7 @@ def test_every_variant_builds_what_its_settings_say():
         expected_logits = "logits" in settings["output"]
         assert cae.models.gives_logits(model) == expected_logits, settings["variant"]
 
-        transposed = [layer for layer in model.layers if hasattr(layer, "kernel")][2:]
+        transposed = [each for each in model.layers if isinstance(each, Conv2DTranspose)]
         bias, start = settings["decoder_bias"], settings["output_bias"]
         assert [layer.use_bias for layer in transposed] == [bias, bias or start is not None]
         if start is not None:
@@ -310,6 +311,86 @@ def test_every_variant_builds_what_its_settings_say():
         assert hidden.activation.__name__ == settings["hidden"]
         if settings["stddev"]:
             assert np.std(layers_kernel(model)) == pytest.approx(0.88 * settings["stddev"], rel=0.1)
+
+
+def test_code_of_a_narrow_variant_is_as_its_settings_say():
+    for settings in study.tasks("narrow/*", seeds=1):
+        code = study.build_model(settings).get_layer("code").output.shape[1:]
+        channels = settings["code_channels"]
+        assert code == ((7, 7, channels) if channels else (max(settings["code_size"], 1),))
+
+
+def measured_of(pattern):
+    task = study.tasks(pattern, seeds=1, steps=2)[0]
+    return study.run_task(task)["measured"]
+
+
+def test_denoiser_is_trained_on_noise_and_measured_with_each_kind(digits):
+    task = study.tasks("residual/*noise-0.4*", seeds=1, steps=2)[0]
+    record, model = study.run_task(task), study.build_model(task)
+    batches = cae.noise.noisy_batches(digits.train.images, 0.4)
+    run = cae.train(model, batches, steps=2, learning_rate=0.001, progress=False)
+    np.testing.assert_allclose(record["curve_loss"], run.loss, rtol=1e-4)
+    images = digits.test.images
+    noisy = cae.noise.gaussian(images, 0.4, seed=1)
+    assert record["test_loss"] == pytest.approx(
+        cae.mean_squared_error(model, noisy, images), rel=1e-3
+    )
+    few = images[:2000]
+    assert record["measured"].keys() == study.noisy_images(few).keys()
+    for kind, found in study.noisy_images(few).items():
+        pictures = cae.reconstruct(model, found)
+        assert record["measured"][kind] == pytest.approx(np.mean((pictures - few) ** 2), rel=1e-3)
+    assert record["test_cross_entropy"] is None
+
+
+def test_left_out_digit_isnt_trained_on_and_is_looked_for(digits):
+    task = study.tasks("strided/*without-3*", seeds=1, steps=2)[0]
+    record, model = study.run_task(task), study.build_model(task)
+    others = digits.train.images[digits.train.labels != 3]
+    run = cae.train(model, others, steps=2, learning_rate=0.001, progress=False)
+    np.testing.assert_allclose(record["curve_loss"], run.loss, rtol=1e-4)
+    images, odd = digits.test.images[:], digits.test.labels == 3
+    errors = np.mean((cae.reconstruct(model, images) - images) ** 2, axis=(1, 2, 3))
+    expected = cae.scores.area_under_curve(errors[~odd], errors[odd])
+    assert record["measured"]["auc"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_rounded_code_has_so_many_levels_and_many_bits_lose_little(digits):
+    encoder, decoder = cae.models.encoder_and_decoder(cae.narrow_autoencoder(2, seed=1))
+    seen = []
+
+    def watching(codes, training=None):
+        seen.append(np.asarray(codes))
+        return decoder(codes)
+
+    losses = study.quantized(encoder, watching, digits)
+    assert list(losses) == ["all bits", "8 bits", "4 bits", "2 bits", "1 bits"]
+    assert losses["8 bits"] == pytest.approx(losses["all bits"], rel=0.01)
+    parts = len(seen) // 5
+    for bits, start in zip((4, 2, 1), range(parts, 4 * parts, parts), strict=True):
+        codes = np.concatenate(seen[start : start + parts])
+        assert all(len(np.unique(column)) <= 2**bits for column in codes.T)
+        assert len(np.unique(codes)) > 1
+
+
+def test_labels_are_told_by_the_first_images_alone(digits):
+    found = study.labelled(lambda images: images, digits)
+    train, test = digits.train, digits.test
+    known, unknown = train.images[:5000], test.images[:2000]
+    assert found == {
+        "neighbours": cae.scores.neighbour_accuracy(
+            known, train.labels[:5000], unknown, test.labels[:2000]
+        ),
+        "probe": cae.scores.probe_accuracy(
+            known[:100], train.labels[:100], unknown, test.labels[:2000]
+        ),
+    }
+
+
+def test_nets_with_a_small_code_are_measured_by_it():
+    assert {"4 bits", "neighbours", "probe"} <= measured_of("narrow/*/code-4/*2000*").keys()
+    assert measured_of("strided/relu-linear/200*") == {}
 
 
 def test_batch_normalization_comes_before_the_activation(digits):

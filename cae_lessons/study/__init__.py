@@ -9,11 +9,14 @@ except ModuleNotFoundError as error:
     ) from None
 
 from cae_lessons.study.command import check, main, run_study
+from cae_lessons.study.measures import denoised, labelled, measured, noisy_images, quantized
 from cae_lessons.study.records import RECORDS, curve, load, read_records, write_records
 from cae_lessons.study.run import as_logits, build_model, run_task, thin, versions
 from cae_lessons.study.summary import counts, cross_table, interval, losses, select, summary
 from cae_lessons.study.variants import (
     ARTICLE,
+    CODE_CHANNELS,
+    CODE_SIZES,
     MEAN_PIXEL_LOGIT,
     NETS,
     SEEDS,
@@ -26,6 +29,8 @@ from cae_lessons.study.variants import (
 
 __all__ = [
     "ARTICLE",
+    "CODE_CHANNELS",
+    "CODE_SIZES",
     "MEAN_PIXEL_LOGIT",
     "NETS",
     "RECORDS",
@@ -37,11 +42,16 @@ __all__ = [
     "counts",
     "cross_table",
     "curve",
+    "denoised",
     "grid",
     "interval",
+    "labelled",
     "load",
     "losses",
     "main",
+    "measured",
+    "noisy_images",
+    "quantized",
     "read_records",
     "run_study",
     "run_task",

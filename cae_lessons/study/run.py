@@ -15,9 +15,17 @@ from cae_lessons import floors
 from cae_lessons.batches import in_parts, shuffled
 from cae_lessons.diagnosis import ModelDiagnosis, diagnose
 from cae_lessons.mnist import load_mnist
-from cae_lessons.models import fold_unpooling, strided_autoencoder, unpooling_autoencoder
+from cae_lessons.models import (
+    fold_unpooling,
+    narrow_autoencoder,
+    residual,
+    strided_autoencoder,
+    unpooling_autoencoder,
+)
+from cae_lessons.noise import noisy_batches
 from cae_lessons.runs import TrainingRun
-from cae_lessons.training import EPSILON, loss_of, mean_squared_error, train
+from cae_lessons.study.measures import loss_on_test_images, measured
+from cae_lessons.training import EPSILON, loss_of, train
 
 BATCH_SIZE = 60
 CURVE_POINTS = 60
@@ -46,8 +54,13 @@ def build_model(settings: Mapping[str, Any]) -> keras.Model:
     options = {name: settings[name] for name in ("hidden", "decoder_bias", "output_bias", "seed")}
     options["output"] = "relu" if relu_as_logits else settings["output"]
     options["kernel_initializer"] = _initializer(settings)
-    if settings["net"] == "strided":
+    if settings["net"] == "narrow":
+        code = {name: settings[name] for name in ("code_size", "code_channels")}
+        model = narrow_autoencoder(**code, **options)
+    elif settings["net"] == "strided":
         model = strided_autoencoder(**options)
+    elif settings["net"] == "residual":
+        model = residual(strided_autoencoder(**options))
     else:
         unpooling = settings["net"].removeprefix("mirrored-")
         order = "deconv-unpool" if unpooling == settings["net"] else "unpool-deconv"
@@ -91,8 +104,9 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
     dict
         The record: the settings; the loss curve, thinned to windows that grow with the step
         (`curve_step`, `curve_loss`), and the batch's loss before the first step and after 100
-        (`loss_0`, `loss_100`); `test_loss`, the mean squared error on the test images, its `floor`
-        and the `excess` over it; `test_cross_entropy`, the cross-entropy on the test images in
+        (`loss_0`, `loss_100`); `test_loss`, the mean squared error on the test images (of a
+        denoiser, with noise on them), its `floor` and the `excess` over it; `measured`, see
+        `study.measured`; `test_cross_entropy`, the cross-entropy on the test images in
         nats, for sigmoids and logits alone; the diagnosis; seconds and versions.
 
     Notes
@@ -103,14 +117,17 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
     digits = _digits()
     model = build_model(settings)
     loss = "bce" if "logits" in settings["output"] else "mse"
-    run = _train(model, digits.train.images, loss, settings)
+    seen = digits.train.labels != settings["left_out"]
+    run = _train(model, digits.train.images[seen], loss, settings)
     images = digits.test.images[:DIAGNOSED_IMAGES]
     found = cast(ModelDiagnosis, diagnose(model, images, run=run))
     phases = found.dead_phases
-    test_loss = mean_squared_error(model, digits.test.images)
+    test_loss = loss_on_test_images(model, settings, digits)
     floor = _floor(settings["net"])
     is_probability = settings["output"] in ("sigmoid", "logits", "relu-as-logits")
+    is_probability &= not settings["noise"]
     entropy = _cross_entropy(model, digits.test.images) if is_probability else None
+    also = measured(model, settings, digits)
     steps, losses = thin(run.loss)
     return {
         **settings,
@@ -120,6 +137,7 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
         "floor": _round(floor),
         "excess": _round(test_loss - floor),
         "test_cross_entropy": None if entropy is None else _round(entropy),
+        "measured": {name: _round(value) for name, value in also.items()},
         "loss_0": _round(run.loss[0]),
         "loss_100": _round(run.loss[100]) if len(run.loss) > 100 else None,
         "picture": found.picture,
@@ -184,6 +202,10 @@ def _train(model, images, loss, settings):
     options["warmup_steps"] = settings["warmup_steps"]
     if settings["net"] in ("mirrored-nearest", "mirrored-zero-fill"):
         model = fold_unpooling(model)  # the same weights, in fewer products
+    if settings["noise"]:
+        images = noisy_batches(
+            images, settings["noise"], batch_size=BATCH_SIZE, seed=settings["seed"]
+        )
     return train(model, images, loss=loss, batch_size=BATCH_SIZE, progress=False, **options)
 
 

@@ -22,6 +22,10 @@ ARTICLE = {
     "learning_rate": 0.01,
     "warmup_steps": 0,
     "clip_norm": None,
+    "code_size": None,
+    "code_channels": None,
+    "noise": None,
+    "left_out": None,
     "steps": SHORT_STEPS,
 }
 NETS = {
@@ -31,7 +35,12 @@ NETS = {
     "mirrored-zero-fill": {"hidden": "sigmoid", "output": "sigmoid"},
     "mirrored-nearest": {"hidden": "sigmoid", "output": "sigmoid"},
     "mirrored-argmax": {"hidden": "sigmoid", "output": "sigmoid"},
+    "narrow": {"hidden": "relu", "output": "sigmoid"},
+    "residual": {"hidden": "relu", "output": "linear"},
 }
+CODE_SIZES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 784)
+CODE_CHANNELS = (1, 2, 4, 8)
+TODAY = {"decoder_bias": True, "initializer": "glorot_uniform", "learning_rate": 0.001}
 
 
 def variant(net: str, **settings: Any) -> dict[str, Any]:
@@ -45,7 +54,9 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
         `hidden`, `output` (also `"relu-as-logits"`, a relu handed to the cross-entropy as
         logits), `decoder_bias`, `output_bias`, `batch_normalization` (`"hidden"` or `"all"`: of
         the decoder's layers, before their activations), `initializer`, `stddev`, `learning_rate`,
-        `warmup_steps`, `clip_norm` (of all gradients together), `steps`.
+        `warmup_steps`, `clip_norm` (of all gradients together), `code_size` or `code_channels` (of
+        the narrow net), `noise` (the deviation of normal noise on the images, with the clean ones
+        as targets), `left_out` (a digit that the net isn't trained on), `steps`.
 
     Returns
     -------
@@ -71,9 +82,15 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
     chosen |= settings
     if chosen["clip_norm"] and (chosen["warmup_steps"] or "logits" in chosen["output"]):
         raise ValueError("clip_norm works with neither warmup_steps nor logits")
+    if chosen["clip_norm"] and chosen["noise"]:
+        raise ValueError("clip_norm doesn't work with noise")
     if chosen["initializer"] != "truncated_normal":
         chosen["stddev"] = None
     parts = [net, f"{chosen['hidden']}-{chosen['output']}"]
+    if chosen["code_size"] is not None:
+        parts.append(f"code-{chosen['code_size']}")
+    if chosen["code_channels"] is not None:
+        parts.append(f"code-7x7x{chosen['code_channels']}")
     parts += ["bias"] * chosen["decoder_bias"]
     if chosen["output_bias"] is not None:
         parts.append(f"output-bias{chosen['output_bias']:+g}")
@@ -89,6 +106,10 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
         parts.append(f"warm-up-{chosen['warmup_steps']}")
     if chosen["clip_norm"]:
         parts.append(f"clip-{chosen['clip_norm']:g}")
+    if chosen["noise"]:
+        parts.append(f"noise-{chosen['noise']:g}")
+    if chosen["left_out"] is not None:
+        parts.append(f"without-{chosen['left_out']}")
     parts.append(f"{chosen['steps']}-steps")
     return {"variant": "/".join(parts), **chosen}
 
@@ -135,6 +156,9 @@ def grid() -> list[dict[str, Any]]:
         *_reader_b(),
         *_encoders(),
         *_from_the_article_to_today(),
+        *_narrow_codes(),
+        *_denoisers(),
+        *_without_a_digit(),
         variant("nearest", steps=ARTICLE_STEPS),
     ]
     return list({each["variant"]: each for each in variants}.values())
@@ -261,4 +285,37 @@ def _from_the_article_to_today():
         variant("strided", **glorot, decoder_bias=True, output="logits"),
         variant("mirrored-nearest", **glorot, decoder_bias=True, output="linear"),
         variant("mirrored-nearest", **glorot, decoder_bias=True, output="logits"),
+    ]
+
+
+def _narrow_codes():
+    """Return narrow nets with codes of numbers, and with codes of maps."""
+    sizes = [{"code_size": size} for size in CODE_SIZES]
+    channels = [{"code_channels": count} for count in CODE_CHANNELS]
+    return [variant("narrow", **TODAY, **code, steps=2000) for code in sizes + channels]
+
+
+def _denoisers():
+    """Return the book's nets with noise on their images, all with today's settings."""
+    healthy = {**TODAY, "hidden": "relu", "steps": 1000}
+    nets = [net for net in NETS if net not in ("narrow", "residual")]
+    return [
+        *(variant(net, **healthy, output="sigmoid", noise=0.4) for net in nets),
+        variant("narrow", **healthy, code_size=32, noise=0.4),
+        variant("residual", **healthy, noise=0.4),
+        *(
+            variant(net, **healthy, output="sigmoid", noise=deviation)
+            for net in ("strided", "mirrored-argmax")
+            for deviation in (0.2, 0.5)
+        ),
+    ]
+
+
+def _without_a_digit():
+    """Return a narrow and a wide net that never see one of the digits."""
+    healthy = {**TODAY, "hidden": "relu", "output": "sigmoid", "steps": 500}
+    return [
+        variant(net, **healthy, **code, left_out=digit)
+        for net, code in (("narrow", {"code_size": 32}), ("strided", {}))
+        for digit in range(10)
     ]
