@@ -98,19 +98,19 @@ RECIPES = {
         "about": "the whole code is two numbers, where the other nets have 1,568",
         "code_size": 2,
         "seed": 0,
-        "training": {"steps": 5_000, "learning_rate": 0.001},
+        "training": {"steps": 2_000, "learning_rate": 0.001},
     },
     "denoiser": {
         "title": "Denoiser",
         "about": "a strided net that got noisy digits and had to draw the clean ones",
         "options": {
-            "output": "sigmoid",
+            "output": "linear",
             "decoder_bias": True,
             "kernel_initializer": "glorot_uniform",
         },
         "noise": 0.4,
         "seed": 0,
-        "training": {"steps": 5_000, "learning_rate": 0.001},
+        "training": {"steps": 2_000, "learning_rate": 0.001},
     },
 }
 
@@ -133,23 +133,19 @@ def steps_of(recipe):
 def train(recipe):
     """Return a recipe's net, trained as its chapter trains it."""
     model = build(recipe)
-    images = cae.load_mnist().train.images
+    images = noisy = cae.load_mnist().train.images
+    if "noise" in recipe:
+        noisy = cae.noise.gaussian(
+            images, recipe["noise"], seed=recipe["seed"]
+        )
     cae.train(
         model,
-        noisy(images, recipe.get("noise", 0), recipe["seed"]),
+        noisy,
         images,
         seed=recipe["seed"],
         **recipe["training"] | {"steps": steps_of(recipe)},
     )
     return model
-
-
-def noisy(images, deviation, seed):
-    """Return images with normal noise of a standard deviation, cut off at 0 and 1."""
-    noise = np.random.default_rng(seed).standard_normal(
-        images.shape, np.float32
-    )
-    return np.clip(images + deviation * noise, 0, 1)
 
 
 def describe(model):

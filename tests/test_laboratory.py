@@ -418,10 +418,194 @@ def test_a_loss_is_diagnosed_as_by_the_package(lab, digits, kind):
     values += [0.45, 0.6931, 0.72, 1.8, 13.2, 26.4, 52.8, 89.3, 114.0, 206.0, 7410.0, 1e5]
     images = digits.test.images[:50]
     found = lab.evaluate(
-        """([values, known, kind]) => values.map((value) => Lab.diagnoseLoss(value, known, kind))""",
+        """([values, known, kind]) =>
+          values.map((value) => Lab.diagnoseLoss(value, known, kind))""",
         [values, EXPORT["known_losses_of"](images), kind],
     )
     for value, each in zip(values, found, strict=True):
         expected = cae.diagnosis.known.diagnose_loss(value, images, kind)
         assert (each["verdict"], each["scale"]) == (expected.verdict, expected.scale), value
         assert [name for name, _ in each["nearest"][:3]] == list(expected.known)[:3]
+
+
+def looked_at(lab, name, image, places):
+    """Return, of numbers (layer, row, column, map) of a net, what is said of each in the page."""
+    model, net = rebuilt(name)
+    return lab.evaluate(
+        """([net, weights, image, places]) => {
+          const made = new Lab.Net(net).fill(Float32Array.from(weights));
+          made.forward(new Lab.Maps(28, 28, 1, Float32Array.from(image)));
+          return places.map(([index, y, x, channel]) => {
+            const layer = made.layers[index];
+            const { maps, bias } = Lab.summed(layer, y, x, channel);
+            const sum = maps.reduce((total, rows) => total + Lab.sumOf(rows), bias ?? 0);
+            return [sum, layer.sums.values[layer.sums.index(y, x, channel)]];
+          });
+        }""",
+        [
+            net,
+            np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
+            image.ravel().tolist(),
+            places,
+        ],
+    )
+
+
+@pytest.mark.parametrize("name", ["strided", "mirrored-argmax", "narrow"])
+def test_products_add_up_to_the_number_that_they_explain(lab, drawings, name):
+    random, places = np.random.default_rng(1), []
+    for index, layer in enumerate(rebuilt(name)[0].layers[1:]):
+        if layer.weights:
+            shape = (1, 1, *layer.output.shape[1:])[-3:]
+            corners = [(0, 0, 0), tuple(side - 1 for side in shape)]
+            others = [tuple(random.integers(0, shape)) for _ in range(6)]
+            places += [(index, *map(int, place)) for place in corners + others]
+    for sum_of_products, number in looked_at(lab, name, drawings[0], places):
+        assert sum_of_products == pytest.approx(number, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_receptive_field_holds_all_pixels_that_count(lab, name):
+    """A new image that is the same within the field gives the same number."""
+    model, net = rebuilt(name)
+    worst, outside = lab.evaluate(
+        """([net, weights]) => {
+          const made = new Lab.Net(net).fill(Float32Array.from(weights));
+          const random = Lab.generator(3);
+          const first = new Lab.Maps(28, 28, 1).values.map(() => random());
+          let worst = 0, outside = 0;
+          made.forward(new Lab.Maps(28, 28, 1, first));
+          const before = made.layers.map((layer) => layer.output);
+          const fields = before.map((output, index) => {
+            const [y, x] = [output.height, output.width].map((n) => Math.floor(n * random()));
+            return { index, y, x, field: Lab.receptiveField(made, index, y, x) };
+          });
+          for (const { index, y, x, field } of fields) {
+            const other = first.map((value, i) => {
+              const [row, column] = [Math.floor(i / 28), i % 28];
+              const inside = field && field.rows[0] <= row && row <= field.rows[1] &&
+                field.columns[0] <= column && column <= field.columns[1];
+              outside += !inside;
+              return inside ? value : random();
+            });
+            made.forward(new Lab.Maps(28, 28, 1, other));
+            const { output } = made.layers[index];
+            for (let channel = 0; channel < output.channels; channel++) {
+              const place = output.index(y, x, channel);
+              worst = Math.max(worst, Math.abs(output.values[place] - before[index].values[place]));
+            }
+          }
+          return [worst, outside];
+        }""",
+        [net, np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()],
+    )
+    assert worst < 1e-6
+    assert outside > 500
+
+
+def test_receptive_field_is_no_larger_than_the_strided_nets(lab):
+    """Of a linear net, each border row and column of the field has a derivative."""
+    found = lab.evaluate(
+        """() => {
+          const settings = { net: "strided", hidden: "leaky_relu", output: "linear" };
+          const description = Lab.describe(settings);
+          for (const layer of description.layers) layer.activation = "linear";
+          const weights = Lab.firstWeights(description, { seed: 1, width: 0.1 });
+          const net = new Lab.Net(description).fill(weights);
+          const at = (values) => net.forward(new Lab.Maps(28, 28, 1, values)).values[15 * 28 + 12];
+          const still = at(new Float32Array(784));
+          const rows = [], columns = [];
+          for (let i = 0; i < 784; i++) {
+            const one = new Float32Array(784);
+            one[i] = 1;
+            if (Math.abs(at(one) - still) < 1e-6) continue;
+            rows.push(Math.floor(i / 28));
+            columns.push(i % 28);
+          }
+          const span = (all) => [Math.min(...all), Math.max(...all)];
+          net.forward(new Lab.Maps(28, 28, 1));
+          const field = Lab.receptiveField(net, 3, 15, 12);
+          return [[span(rows), span(columns)], [field.rows, field.columns]];
+        }"""
+    )
+    assert found[0] == found[1]
+
+
+def test_black_phases_cost_their_share(lab, digits):
+    model, net = rebuilt("strided")
+    images = digits.test.images[:100]
+    found = lab.evaluate(
+        """([net, weights, images]) => {
+          const made = new Lab.Net(net).fill(Float32Array.from(weights));
+          made.black = new Set([0, 6, 9]);
+          return images.map((image) =>
+            Array.from(made.picture(new Lab.Maps(28, 28, 1, Float32Array.from(image))).values));
+        }""",
+        [
+            net,
+            np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
+            images.reshape(len(images), -1).tolist(),
+        ],
+    )
+    expected = np.array(cae.reconstruct(model, images))
+    for row, column in ((0, 0), (1, 2), (2, 1)):
+        expected[:, row::4, column::4] = 0
+    assert furthest(np.array(found), expected) < PICTURES
+    share = np.mean((np.array(found).reshape(images.shape) - images) ** 2)
+    assert share == pytest.approx(3 / 16 * cae.floors.all_black(images), rel=0.15)
+
+
+def test_switched_places_go_where_they_should(lab, drawings):
+    """With all maxima in the corners, the net draws what the one with zero-fill draws."""
+    model, net = rebuilt("mirrored-argmax")
+    weights = np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()
+    corner, own, shuffled, other = (
+        np.array(each)
+        for each in lab.evaluate(
+            """([net, weights, image, another]) => {
+              const made = new Lab.Net(net).fill(Float32Array.from(weights));
+              const maps = (values) => new Lab.Maps(28, 28, 1, Float32Array.from(values));
+              const drawn = (elsewhere) => {
+                made.elsewhere = elsewhere;
+                return Array.from(made.picture(maps(image)).values);
+              };
+              return [
+                drawn(Lab.places.corner()), drawn(Lab.places.of(made, maps(image))),
+                drawn(Lab.places.shuffled()), drawn(Lab.places.of(made, maps(another))),
+              ];
+            }""",
+            [net, weights, drawings[0].ravel().tolist(), drawings[1].ravel().tolist()],
+        )
+    )
+    mirror = {"decoder_order": "unpool-deconv"}
+    zero_fill = cae.unpooling_autoencoder("zero-fill", **mirror)
+    zero_fill.set_weights(model.get_weights())
+    assert furthest(corner, cae.reconstruct(zero_fill, drawings[:1])) < PICTURES
+    usual = cae.reconstruct(model, drawings[:1]).ravel()
+    assert furthest(own, usual) < PICTURES
+    assert all(furthest(each, usual) > 0.1 for each in (shuffled, other))
+
+
+def test_a_step_of_training_and_all_answers_are_fast_enough(lab):
+    """A guard against growing ten times slower, not a measurement."""
+    answers, step = lab.evaluate(
+        """async (nets) => {
+          const image = new Lab.Maps(28, 28, 1).values.fill(0.5);
+          let start = performance.now();
+          for (const net of nets) new Lab.Net(net).picture(new Lab.Maps(28, 28, 1, image));
+          const answers = performance.now() - start;
+          const crew = new Lab.Crew();
+          const settings = {net: "nearest", hidden: "sigmoid", output: "sigmoid", loss: "mse",
+                            rate: 0.01, warmup: 0, seed: 1, width: 0.1, outputBias: null};
+          const run = new Lab.Run(settings, crew, Lab.bytes(Lab.digits.test.pixels), 500);
+          await run.step();
+          start = performance.now();
+          await run.step();
+          const step = performance.now() - start;
+          crew.end();
+          return [answers / 1000, step / 1000];
+        }""",
+        [{"layers": EXPORT["read"](name)["layers"]} for name in RECIPES],
+    )
+    assert answers < 5
+    assert step < 20
