@@ -7,10 +7,12 @@ here touches Matplotlib's global state.
 
 from cae_lessons.figures.animations import Animation, sliding, stamping, unpooling
 from cae_lessons.figures.cells import tinted
+from cae_lessons.figures.codes import code_bits, code_sizes, splits
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
 from cae_lessons.figures.dots import diagonal, strip
 from cae_lessons.figures.images import digits, feature_maps, pictures, receptive_fields
 from cae_lessons.figures.nets import architecture, layer_table
+from cae_lessons.figures.odd_images import areas, cases, roc, score_groups
 from cae_lessons.figures.style import COLORS, STYLE, WIDTH, Picture
 from cae_lessons.figures.tables import arrays, matrix, phases, survival
 
@@ -21,7 +23,11 @@ __all__ = [
     "Animation",
     "Picture",
     "architecture",
+    "areas",
     "arrays",
+    "cases",
+    "code_bits",
+    "code_sizes",
     "diagonal",
     "digits",
     "feature_maps",
@@ -34,9 +40,12 @@ __all__ = [
     "pictures",
     "ranges",
     "receptive_fields",
+    "roc",
+    "score_groups",
     "scoreboard",
     "sliding",
     "stamping",
+    "splits",
     "strip",
     "survival",
     "tinted",

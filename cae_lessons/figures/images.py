@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, NARROW, WIDTH, Picture, grid, png
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, WIDE_FONT, WIDTH, Picture, grid, png
 
 
 def digits(rows: Mapping[str, ArrayLike]) -> Picture:
@@ -45,7 +45,7 @@ def digits(rows: Mapping[str, ArrayLike]) -> Picture:
     for row, (label, images) in zip(axes, arrays.items(), strict=True):
         for axis, image in zip(row, images, strict=True):
             _draw(axis, np.clip(image, 0, 1))
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=WIDE_FONT)
     return png(figure)
 
 
@@ -77,13 +77,14 @@ def pictures(named: Mapping[str, ArrayLike], columns: int | None = None) -> Pict
     """
     columns = columns or len(named)
     width = WIDTH if columns == len(named) else NARROW  # a grid's titles stay large on a phone
+    font = WIDE_FONT if width == WIDTH else STYLE["font.size"]
     rows = -(-len(named) // columns)
     figure, axes = grid(rows, columns, cell=width / max(columns, 3), label=0.25, width=width)
     for axis in axes.flat[len(named) :]:
         axis.set_axis_off()
     for axis, (title, picture) in zip(axes.flat, named.items(), strict=False):
         _draw(axis, np.asarray(picture))
-        axis.set_title(title)
+        axis.set_title(title, fontsize=font)
     return png(figure)
 
 
@@ -165,7 +166,7 @@ def receptive_fields(image: ArrayLike, fields: Mapping[str, ArrayLike]) -> Pictu
         tint = np.zeros((*np.shape(field), 4))
         tint[np.asarray(field, bool)] = red, green, blue, 0.55
         axis.imshow(tint)
-        axis.set_title(title)
+        axis.set_title(title, fontsize=WIDE_FONT)
     return png(figure)
 
 

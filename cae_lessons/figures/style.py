@@ -26,6 +26,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "cae_lessons",  # the same figure gives the same bytes
 }
 WIDTH = 6.4  # inches: the text column, so that the font keeps its size on the page
+WIDE_FONT = 12  # points, for figures as wide as the column: 9 pixels on a phone
 NARROW = 4.8  # inches: on a phone a font of 9 points has 9 pixels
 
 

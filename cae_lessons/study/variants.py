@@ -292,19 +292,23 @@ def _narrow_codes():
     """Return narrow nets with codes of numbers, and with codes of maps."""
     sizes = [{"code_size": size} for size in CODE_SIZES]
     channels = [{"code_channels": count} for count in CODE_CHANNELS]
-    return [variant("narrow", **TODAY, **code, steps=2000) for code in sizes + channels]
+    return [
+        *(variant("narrow", **TODAY, **code, steps=2000) for code in sizes + channels),
+        # Behind relus, a sigmoid output is thrown in half of the nets with codes of maps.
+        *(variant("narrow", **TODAY, **code, output="linear", steps=2000) for code in channels),
+    ]
 
 
 def _denoisers():
     """Return the book's nets with noise on their images, all with today's settings."""
-    healthy = {**TODAY, "hidden": "relu", "steps": 1000}
+    healthy = {**TODAY, "hidden": "relu", "output": "linear", "steps": 1000}
     nets = [net for net in NETS if net not in ("narrow", "residual")]
     return [
-        *(variant(net, **healthy, output="sigmoid", noise=0.4) for net in nets),
+        *(variant(net, **healthy, noise=0.4) for net in nets),
         variant("narrow", **healthy, code_size=32, noise=0.4),
         variant("residual", **healthy, noise=0.4),
         *(
-            variant(net, **healthy, output="sigmoid", noise=deviation)
+            variant(net, **healthy, noise=deviation)
             for net in ("strided", "mirrored-argmax")
             for deviation in (0.2, 0.5)
         ),
@@ -313,7 +317,7 @@ def _denoisers():
 
 def _without_a_digit():
     """Return a narrow and a wide net that never see one of the digits."""
-    healthy = {**TODAY, "hidden": "relu", "output": "sigmoid", "steps": 500}
+    healthy = {**TODAY, "hidden": "relu", "output": "linear", "steps": 500}
     return [
         variant(net, **healthy, **code, left_out=digit)
         for net, code in (("narrow", {"code_size": 32}), ("strided", {}))
