@@ -7,6 +7,7 @@ here touches Matplotlib's global state.
 
 from cae_lessons.figures.animations import Animation, sliding, stamping, unpooling
 from cae_lessons.figures.cells import tinted
+from cae_lessons.figures.code_plane import accuracies, code_plane, mosaic
 from cae_lessons.figures.codes import code_bits, code_sizes, splits
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
 from cae_lessons.figures.dots import diagonal, strip
@@ -22,11 +23,13 @@ __all__ = [
     "WIDTH",
     "Animation",
     "Picture",
+    "accuracies",
     "architecture",
     "areas",
     "arrays",
     "cases",
     "code_bits",
+    "code_plane",
     "code_sizes",
     "diagonal",
     "digits",
@@ -36,6 +39,7 @@ __all__ = [
     "lines",
     "loss_curves",
     "matrix",
+    "mosaic",
     "phases",
     "pictures",
     "ranges",
@@ -44,8 +48,8 @@ __all__ = [
     "score_groups",
     "scoreboard",
     "sliding",
-    "stamping",
     "splits",
+    "stamping",
     "strip",
     "survival",
     "tinted",
