@@ -10,6 +10,7 @@ from cae_lessons.figures.cells import tinted
 from cae_lessons.figures.code_plane import accuracies, code_plane, mosaic
 from cae_lessons.figures.codes import code_bits, code_sizes, splits
 from cae_lessons.figures.curves import growth, lines, loss_curves, ranges, scoreboard, watched
+from cae_lessons.figures.denoising import against_baselines
 from cae_lessons.figures.dots import diagonal, strip
 from cae_lessons.figures.images import digits, feature_maps, pictures, receptive_fields
 from cae_lessons.figures.nets import architecture, layer_table
@@ -24,6 +25,7 @@ __all__ = [
     "Animation",
     "Picture",
     "accuracies",
+    "against_baselines",
     "architecture",
     "areas",
     "arrays",

@@ -72,7 +72,7 @@ def loss_curves(
         axis.set(xscale="log", yscale="log", xlabel="step + 1", ylabel=ylabel)
         _write_decimals(axis.xaxis, subs=(1,))
         low, high = axis.get_ylim()
-        _write_decimals(axis.yaxis, subs=(1, 2, 5) if high < 1000 * low else (1,))
+        _write_decimals(axis.yaxis, _enough_subs(high / low))
         columns = 2 if len(axis.get_legend_handles_labels()[1]) <= 6 else 3
         figure.legend(fontsize=10, loc="outside upper left", ncols=columns)
         _label_floors(figure, axis, floors or {})
@@ -343,6 +343,13 @@ def _lines():
     """Yield how to draw one run after the other; black is left to the logs."""
     for linestyle, color in itertools.cycle(itertools.product(DASHES, COLORS[:-1])):
         yield {"color": color, "linestyle": linestyle}
+
+
+def _enough_subs(span):
+    """Return the digits at which a logarithmic axis of some span gets ticks: several, not many."""
+    if span < 5:
+        return (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    return (1, 2, 5) if span < 1000 else (1,)
 
 
 def _write_decimals(axis, subs):

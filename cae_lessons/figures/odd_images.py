@@ -38,7 +38,7 @@ def score_groups(
     scores = {label: np.asarray(values, float) for label, values in groups.items()}
     together = np.concatenate(list(scores.values()))
     # A few extreme images would squeeze all the others into a corner.
-    bins = np.linspace(together.min(), np.quantile(together, 0.998), 50)
+    bins = np.linspace(together.min(), np.quantile(together, 0.998), 32)
     with matplotlib.rc_context(STYLE):
         figure = Figure((NARROW, 3.0), layout="constrained")
         axis = figure.subplots()
@@ -82,11 +82,9 @@ def roc(
     with matplotlib.rc_context(STYLE):
         figure = Figure((NARROW, NARROW), layout="constrained")
         axis = figure.subplots()
-        axis.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
-        axis.text(0.62, 0.6, "a score that knows nothing", rotation=45, ha="center", va="top",
-                  rotation_mode="anchor", fontsize=10, color="#666666")  # fmt: skip
         for label, (false_alarms, hits) in curves.items():
             axis.plot(false_alarms, hits, label=label, clip_on=False)
+        axis.plot([0, 1], [0, 1], ":", color="#666666", linewidth=1, label="guessing")
         for label, (x, y) in (points or {}).items():
             axis.plot(x, y, "o", color="black", ms=5, clip_on=False)
             axis.annotate(label, (x, y), xytext=(8, -4), textcoords="offset points", va="top",
