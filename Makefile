@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # TensorFlow's start-up chatter goes to stderr; the test runner and the executor have no use for it.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: book pdf colab linkcheck test test-jax test-torch lint format execute study bench bench-guard serve lock clean help
+.PHONY: book pdf colab linkcheck test test-jax test-torch lint format execute lab study bench bench-guard serve lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -68,6 +68,9 @@ format: $(READY)  ## mend style and formatting
 
 execute: $(READY)  ## run all notebooks at full length and write their outputs back
 	$(BIN)/python book/execute.py
+
+lab: $(READY)  ## train the laboratory's nets that are missing or stale, and export them
+	$(BIN)/python book/lab.py
 
 study: $(READY)  ## run what is missing of the study (CHECK=1: run a few runs again and compare)
 	$(BIN)/python -m cae_lessons.study --out cae_lessons/study_records.jsonl $(if $(CHECK),--check)

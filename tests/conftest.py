@@ -1,9 +1,15 @@
 """Shared fixtures."""
 
+import os
+import shutil
+
 import hypothesis
 import pytest
 
 import cae_lessons as cae
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+QUIET = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-sandbox"]
 
 # The same examples in every run: a test that fails here fails everywhere.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=100)
@@ -18,3 +24,20 @@ def digits():
         for array in split:
             array.flags.writeable = False
     return digits
+
+
+@pytest.fixture(scope="session")
+def browser_path():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail(f"CI needs a browser, one of {', '.join(BROWSERS)}")
+    return found or pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
+
+
+@pytest.fixture(scope="session")
+def browser(browser_path):
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
+        yield browser
+        browser.close()

@@ -4,9 +4,7 @@ import functools
 import gzip
 import http.server
 import itertools
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -22,27 +20,17 @@ SOURCES = [path for path in sorted((ROOT / "book").iterdir()) if path.suffix in 
 PAGES = [f"book/{path.stem}.html" for path in SOURCES]
 RAN = [f"book/{path.name}" for path in SOURCES if path.suffix == ".ipynb"]
 NOTEBOOK_PAGES = [f"book/{path.stem}.html" for path in SOURCES if path.suffix == ".ipynb"]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 HEAVIEST = 1_500_000  # bytes of a page with all it loads, compressed
 # The logo stands in no landmark, which the theme alone could change.
 EXCUSED = {("region", ".only-light")}
 # The theme sets tab stops 300 milliseconds after the last change of size. A later timer of the
 # page's own runs after that one, however loaded the machine is.
 TAB_STOPS_SET = "new Promise(done => setTimeout(done, 600))"
-QUIET = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-sandbox"]
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
-
-
-@pytest.fixture(scope="session")
-def browser_path():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail(f"CI needs a browser, one of {', '.join(BROWSERS)}")
-    return found or pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
 
 
 @pytest.fixture(scope="session")
@@ -65,15 +53,6 @@ def address(html):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser(browser_path):
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +145,8 @@ def test_every_internal_link_resolves(page, html):
         file = html / (target or "index.html")
         assert file.is_file(), link
         if anchor and file.suffix == ".html":
-            assert f'id="{anchor}"' in file.read_text(), link
+            part = anchor.split("&")[0]  # the laboratory's settings come after its part
+            assert f'id="{part}"' in file.read_text(), link
 
 
 def test_every_table_fits_its_column(page):
@@ -340,3 +320,200 @@ def test_theme_switch_changes_the_theme(visit):
         page.locator(".theme-switch-button").first.click()
         themes.add(page.evaluate("document.documentElement.dataset.mode"))
     assert themes == {"light", "dark", "auto"}
+
+
+LABORATORY = "book/laboratory.html"
+INK = """document.getElementById("lab-canvas").getContext("2d").getImageData(0, 0, 28, 28).data
+  .filter((value, i) => i % 4 === 0 && value > 0).length"""
+
+
+def _losses(page):
+    """Return what the laboratory shows for each net: loss, floor, excess."""
+    titles = page.locator(".lab-net .lab-title").all_inner_texts()
+    numbers = page.locator(".lab-net").evaluate_all(
+        "all => all.map(net => [...net.querySelectorAll('dd')].map(dd => dd.textContent))"
+    )
+    return dict(zip(titles, numbers, strict=True))
+
+
+def _next_frame(page):
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def test_laboratory_answers_what_the_mouse_draws(visit):
+    page = visit(LABORATORY)
+    page.locator("[data-action=clear]").click()
+    _next_frame(page)
+    assert page.evaluate(INK) == 0
+    assert _losses(page)["Nearest"][1] == "0.00000"
+    box = page.locator("#lab-canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 3 * box["height"] / 4, steps=5)
+    page.mouse.up()
+    _next_frame(page)
+    assert page.evaluate(INK) > 30
+    black = float(page.locator("#lab-black").inner_text())
+    for loss, floor, excess in _losses(page).values():
+        least = 0 if floor == "none" else float(floor)
+        assert float(loss) == pytest.approx(least + float(excess), abs=2e-5)
+    assert float(_losses(page)["Nearest, collapsed"][0]) == pytest.approx(black, abs=1e-4)
+    page.wait_for_function("document.getElementById('lab-status').textContent.includes('Nearest')")
+    page.close()
+
+
+def test_laboratory_draws_with_a_finger_without_scrolling(browser, address):
+    context = browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    page = context.new_page()
+    page.goto(f"{address}/{LABORATORY}", wait_until="networkidle")
+    page.locator("#lab-canvas").scroll_into_view_if_needed()
+    page.evaluate("scrollBy(0, 100)")
+    before, ink = page.evaluate("scrollY"), page.evaluate(INK)
+    box = page.locator("#lab-canvas").bounding_box()
+    finger = context.new_cdp_session(page)
+    for step in range(9):
+        point = {"x": box["x"] + 30, "y": box["y"] + box["height"] * (0.9 - step / 10)}
+        kind = "touchMove" if step else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    _next_frame(page)
+    assert page.evaluate(INK) > ink + 20
+    assert page.evaluate("scrollY") == before
+    context.close()
+
+
+def test_laboratory_draws_by_the_keyboard(visit):
+    page = visit(LABORATORY)
+    page.locator("[data-action=clear]").click()
+    page.locator("#lab-canvas").focus()
+    for key in ["Space", *["ArrowDown"] * 6, *["ArrowRight"] * 4, "Space", "ArrowLeft"]:
+        page.keyboard.press(key)
+    _next_frame(page)
+    assert page.evaluate(INK) > 20
+    page.close()
+
+
+def test_laboratory_centres_a_drawing_for_the_nets_alone(visit):
+    page = visit(LABORATORY)
+    as_drawn = _losses(page)
+    page.locator("[name=centre]").check()
+    _next_frame(page)
+    assert _losses(page) == as_drawn  # MNIST's own digits are centred already
+    for _ in range(4):
+        page.locator("[data-shift=left]").click()
+    _next_frame(page)
+    assert _losses(page) == as_drawn
+    page.locator("[name=centre]").uncheck()
+    _next_frame(page)
+    assert _losses(page) != as_drawn
+    page.close()
+
+
+def test_laboratory_works_from_disk(browser, html):
+    page = browser.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((html / LABORATORY).as_uri())
+    page.wait_for_selector(".lab-ready")
+    assert len(_losses(page)) == page.evaluate("Lab.nets.length")
+    assert complaints == []
+    page.close()
+
+
+def test_laboratory_trains_and_a_link_brings_the_settings(visit):
+    page = visit(f"{LABORATORY}#lab-train&net=strided&hidden=relu&output=relu&rate=0.001&seed=4")
+    assert page.locator("[name=net]").input_value() == "strided"
+    assert page.locator("[name=rate]").input_value() == "0.001"
+    page.locator("#lab-step").click()
+    page.wait_for_function("document.getElementById('lab-now').textContent.startsWith('Step 0')")
+    page.wait_for_function("document.getElementById('lab-verdict').textContent.includes('%')")
+    page.locator("#lab-run").click()
+    page.wait_for_function("document.getElementById('lab-now').textContent.startsWith('Step 3')")
+    page.locator("#lab-run").click()
+    page.wait_for_function("!document.getElementById('lab-step').disabled")
+    page.locator("[name=rate]").fill("0.01")
+    assert page.locator("#lab-now").inner_text() == "Not started."
+    assert "rate=0.01&" in page.url
+    assert page.complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize(("preset", "verdict"), [("author", "trained"), ("reader", "collapsed")])
+def test_laboratory_shows_a_net_live_and_another_die(browser, html, preset, verdict):
+    page = browser.new_page()
+    page.set_default_timeout(1000 * HANGING)
+    page.goto((html / LABORATORY).as_uri())
+    page.locator(f"[data-preset={preset}]").click()
+    page.wait_for_function(
+        f"document.getElementById('lab-train-status').textContent.includes(': {verdict}')"
+    )
+    page.close()
+
+
+def test_laboratory_switches_code_maps_off(visit):
+    page = visit(LABORATORY)
+    before = _losses(page)
+    maps = page.locator("#lab-layers button")
+    assert maps.count() == 32
+    for each in maps.all():
+        each.click()
+    _next_frame(page)
+    after = _losses(page)
+    assert after["Strided"][0] == page.locator("#lab-black").inner_text()  # relu, no bias: black
+    assert after["Nearest"] == before["Nearest"]
+    page.locator("#lab-all-maps").click()
+    _next_frame(page)
+    assert _losses(page) == before
+    page.close()
+
+
+def test_laboratory_explains_the_number_that_is_pointed_at(visit):
+    page = visit(f"{LABORATORY}#lab-inside&net=strided")
+    assert page.locator("#lab-inside-net").input_value() == "strided"
+    say = page.locator("#lab-pixel-say")
+    assert say.inner_text().startswith("reconstruction, map 0, row 14, column 14")
+    page.locator("#lab-layers canvas[data-index='0']").nth(3).click(position={"x": 30, "y": 10})
+    assert say.inner_text().startswith("convolution_1, map 3, row 2, column 7")
+    assert "5 × 5 pixels" in page.locator("#lab-field-say").inner_text()
+    products = page.locator("#lab-sum-products span")
+    assert products.count() == 25
+    page.locator("#lab-layers canvas[data-index='3']").hover()  # a click keeps the number
+    assert say.inner_text().startswith("convolution_1, map 3")
+    for name, value in (("layer", "1"), ("x", "6"), ("y", "0")):  # by the keyboard alone
+        field = page.locator(f"#lab-pixel-form [name={name}]")
+        field.select_option(value) if name == "layer" else field.fill(value)
+    assert say.inner_text().startswith("code, map 3, row 0, column 6")
+    assert page.complaints == []
+    page.close()
+
+
+def test_laboratory_switches_phases_and_places(visit):
+    page = visit(LABORATORY)
+    before = _losses(page)
+    page.locator("#lab-nets button").first.click()  # the strided net's picture
+    for button in page.locator("#lab-phase-buttons button").all():
+        button.click()
+    _next_frame(page)
+    assert _losses(page)["Strided"][0] == page.locator("#lab-black").inner_text()
+    assert page.locator("#lab-phase-say").inner_text().startswith("16 of 16 phases are black")
+    page.locator("#lab-inside-net").select_option("mirrored-argmax")
+    assert not page.locator("#lab-phases").is_visible()
+    for places in ("3", "corner", "shuffled"):
+        page.locator("#lab-places-from").select_option(places)
+        _next_frame(page)
+        assert _losses(page)["Mirrored, argmax"] != before["Mirrored, argmax"]
+    for net in ("strided", "mirrored-argmax"):
+        page.locator("#lab-inside-net").select_option(net)
+        page.locator("#lab-all-maps").click()
+        _next_frame(page)
+    assert _losses(page) == before
+    page.close()
+
+
+def test_laboratory_tells_what_a_loss_is_stuck_on(visit):
+    page = visit(LABORATORY)
+    page.locator("#lab-ask [name=value]").fill("0.1139")
+    assert "all black" in page.locator("#lab-answer strong").inner_text()
+    page.close()
