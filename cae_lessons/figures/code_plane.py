@@ -1,5 +1,6 @@
 """Codes of two numbers as a map, and what codes of every size are good for."""
 
+import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -7,6 +8,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, grid, png, svg
 
@@ -57,7 +59,7 @@ def code_plane(codes: ArrayLike, labels: ArrayLike, columns: int = 5) -> Picture
         axis.plot(*codes[own].T, "o", ms=1.8, color=COLORS[0], mew=0)
         axis.set_title(label, pad=3)
         axis.margins(0.03)
-    return png(figure)
+    return _in_few_colors(png(figure))
 
 
 def mosaic(
@@ -105,7 +107,7 @@ def mosaic(
             axis.set(xticks=[], yticks=[])
         else:
             axis.set(xlabel="first number of the code", ylabel="second number")
-        return png(figure)
+        return _in_few_colors(png(figure))
 
 
 def accuracies(
@@ -160,3 +162,12 @@ def accuracies(
         axis.set(xlabel="numbers in the code", ylabel=ylabel, ylim=(100 * worst, 102))
         figure.legend(fontsize=10, loc="outside upper left", ncols=3)
         return svg(figure)
+
+
+def _in_few_colors(picture):
+    """Return a PNG with 64 colours: hundreds of small pictures would make the page heavy."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(picture.data)).convert("RGB").quantize(64).save(
+        stream, "png", optimize=True
+    )
+    return Picture(stream.getvalue(), "png")
