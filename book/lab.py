@@ -221,6 +221,8 @@ def fingerprint(recipe):
     """Return a digest of a recipe and of the package's code that builds and trains its net."""
     execute = runpy.run_path(str(BOOK / "execute.py"), run_name="execute")
     code = "cae.load_mnist, cae.strided_autoencoder, cae.unpooling_autoencoder, cae.train"
+    if "noise" in recipe:
+        code += ", cae.noise.gaussian"
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code)]
     )

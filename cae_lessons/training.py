@@ -329,9 +329,10 @@ def mean_squared_error(
     model : keras.Model
         Functional, sequential or subclassed, with one input and one output.
     images : array_like or tf.data.Dataset
-        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.
+        Floats in [0, 1], shape (n, height, width, channels), as the model expects them.  With
+        targets of their own, noisy images may leave [0, 1], by 10 at most.
     targets : array_like, optional
-        What the pictures should be; by default the images.
+        What the pictures should be, in [0, 1]; by default the images.
 
     Returns
     -------

@@ -294,7 +294,7 @@ def _narrow_codes():
     channels = [{"code_channels": count} for count in CODE_CHANNELS]
     return [
         *(variant("narrow", **TODAY, **code, steps=2000) for code in sizes + channels),
-        # Behind relus, a sigmoid output is thrown in half of the nets with codes of maps.
+        # Behind relus, a sigmoid output is thrown in most of the nets with codes of maps.
         *(variant("narrow", **TODAY, **code, output="linear", steps=2000) for code in channels),
     ]
 
