@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg, write_decimals
 
 NOTHING = 0.5  # where a code of 0 numbers stands on a logarithmic axis
 GREY = "#666666"
@@ -67,7 +67,7 @@ def code_sizes(
         ticks = sorted({0, 1, 4, 16, 64, 256, *(size for size, _ in marked.values())})
         axis.set_xticks(_place(ticks), [f"{tick:,}" for tick in ticks])
         axis.xaxis.set_minor_locator(NullLocator())
-        _write_decimals(axis.yaxis)
+        write_decimals(axis.yaxis)
         figure.legend(fontsize=10, loc="outside upper left", ncols=2)
         return svg(figure)
 
@@ -104,7 +104,7 @@ def code_bits(named: Mapping[int, Mapping[str, Mapping[int, float]]]) -> Picture
         axis.xaxis.set_major_locator(LogLocator(base=4, numticks=20))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axis.xaxis.set_minor_locator(NullLocator())
-        _write_decimals(axis.yaxis)
+        write_decimals(axis.yaxis)
         figure.legend(fontsize=10, loc="outside upper left", ncols=2)
         return svg(figure)
 
@@ -144,7 +144,7 @@ def splits(named: Mapping[str, Mapping[str, Mapping[int, float]]], best: str) ->
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
             axis.xaxis.set_minor_locator(NullLocator())
         axes[0].set_ylabel("mean squared error")
-        _write_decimals(axes[0].yaxis)
+        write_decimals(axes[0].yaxis)
         figure.legend(*axes[0].get_legend_handles_labels(), fontsize=10, ncols=3,
                       loc="outside upper left")  # fmt: skip
         return svg(figure)
@@ -159,10 +159,3 @@ def _least(runs, marked):
     """Return the lowest loss that isn't PCA's."""
     losses = [np.min(each) for sizes in runs.values() for each in sizes.values()]
     return min([*losses, *(loss for _, loss in marked.values())])
-
-
-def _write_decimals(axis):
-    """Give a logarithmic axis of losses ticks that are written as decimals, and no others."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
-    axis.set_minor_locator(NullLocator())

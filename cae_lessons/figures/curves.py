@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg, write_decimals
 
 if TYPE_CHECKING:
     from cae_lessons.training import TrainingRun
@@ -70,9 +70,9 @@ def loss_curves(
         for floor in (floors or {}).values():
             axis.axhline(floor, color="#666666", linestyle=":", linewidth=1)
         axis.set(xscale="log", yscale="log", xlabel="step + 1", ylabel=ylabel)
-        _write_decimals(axis.xaxis, subs=(1,))
+        write_decimals(axis.xaxis, subs=(1,))
         low, high = axis.get_ylim()
-        _write_decimals(axis.yaxis, _enough_subs(high / low))
+        write_decimals(axis.yaxis, _enough_subs(high / low))
         columns = 2 if len(axis.get_legend_handles_labels()[1]) <= 6 else 3
         figure.legend(fontsize=10, loc="outside upper left", ncols=columns)
         _label_floors(figure, axis, floors or {})
@@ -202,7 +202,7 @@ def scoreboard(rows: Mapping[str, tuple[float, ArrayLike, ArrayLike]], black: fl
         axis.set(xscale="log", xlabel="mean squared error on the test images")
         axis.set(yticks=range(len(rows)), yticklabels=rows.keys())
         axis.set_ylim(len(rows) - 0.45, -0.55)
-        _write_decimals(axis.xaxis, subs=(1,))
+        write_decimals(axis.xaxis, subs=(1,))
         return svg(figure)
 
 
@@ -281,7 +281,7 @@ def growth(named: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str) -> Pic
             axis.set(xscale="log", yscale="log", xlabel=label, ylabel=ylabel)
             axis.set_xticks(x, [f"{size:,.0f}" for size in x], fontsize=10)
             axis.xaxis.set_minor_locator(NullLocator())
-            _write_decimals(axis.yaxis, subs=(1,))
+            write_decimals(axis.yaxis, subs=(1,))
         return svg(figure)
 
 
@@ -350,13 +350,6 @@ def _enough_subs(span):
     if span < 5:
         return (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
     return (1, 2, 5) if span < 1000 else (1,)
-
-
-def _write_decimals(axis, subs):
-    """Give a logarithmic axis ticks that are written as decimals, and no others."""
-    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
-    axis.set_minor_locator(NullLocator())
 
 
 def _label_floors(figure, axis, floors):

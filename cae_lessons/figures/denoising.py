@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg
+from cae_lessons.figures.style import COLORS, NARROW, STYLE, Picture, svg, write_decimals
 
 LEVEL = 13  # points from one line of labels to the next
 SPREAD = 0.3  # how far the dots of a row stand above and below its middle, in rows
@@ -69,7 +68,5 @@ def against_baselines(
                 axis.plot(bar, [place - 0.45, place + 0.45], color="black", linewidth=2)
         axis.set(xscale="log", xlabel=xlabel, yticks=range(len(losses)), yticklabels=losses.keys())
         axis.set_ylim(len(losses) - 0.45, -0.55)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
-        axis.xaxis.set_minor_locator(NullLocator())
+        write_decimals(axis.xaxis)
         return svg(figure)

@@ -63,14 +63,9 @@ def strip(
         for axis, (title, stack), points in zip(axes[:, 0], stacks.items(), heights, strict=True):
             for mark in marks.values():
                 axis.axvline(mark, color="#666666", linestyle=":", linewidth=1, zorder=0)
-            for key, (x, level) in stack.items():
-                color = colors.get(key, "#999999")
-                axis.plot(x, level * DOT, "o", ms=DOT, color=color, mec="white", mew=0.3)
+            _draw_row(axis, title, stack, colors)
             _write_labels(axis, stack, {k: v for k, v in named.items() if k in stack}, colors, unit)
             axis.set(ylim=(-DOT, points - DOT), xlim=(left, right), yticks=[])
-            axis.spines["left"].set_visible(False)
-            axis.text(1, 0.98, title, transform=axis.transAxes, ha="right", va="top", fontsize=10,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
         for label, mark in marks.items():
             axes[0, 0].annotate(label, (mark, 1), xycoords=("data", "axes fraction"),
                                 xytext=(0, 3), textcoords="offset points", ha="center",
@@ -121,6 +116,15 @@ def _stack(row, width):
 
 def _height(stack):
     return DOT * max((level for _, level in stack.values()), default=0) + 4 * LINE
+
+
+def _draw_row(axis, title, stack, colors):
+    for key, (x, level) in stack.items():
+        color = colors.get(key, "#999999")
+        axis.plot(x, level * DOT, "o", ms=DOT, color=color, mec="white", mew=0.3)
+    axis.spines["left"].set_visible(False)
+    axis.text(1, 0.98, title, transform=axis.transAxes, ha="right", va="top", fontsize=10,
+              bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
 
 
 def _write_labels(axis, stack, named, colors, unit):

@@ -3,12 +3,15 @@
 import base64
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 # Okabe and Ito's colours can be told apart by the colour-blind.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -69,6 +72,13 @@ def grid(rows, columns, cell, label=0.0, width=WIDTH):
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])
         return figure, axes
+
+
+def write_decimals(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Give a logarithmic axis ticks that are written as decimals, and no others."""
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def svg(figure: Figure) -> Picture:

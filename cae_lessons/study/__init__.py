@@ -15,8 +15,7 @@ from cae_lessons.study.run import as_logits, build_model, run_task, thin, versio
 from cae_lessons.study.summary import counts, cross_table, interval, losses, select, summary
 from cae_lessons.study.variants import (
     ARTICLE,
-    CODE_CHANNELS,
-    CODE_SIZES,
+    LATER_NETS,
     MEAN_PIXEL_LOGIT,
     NETS,
     SEEDS,
@@ -29,8 +28,7 @@ from cae_lessons.study.variants import (
 
 __all__ = [
     "ARTICLE",
-    "CODE_CHANNELS",
-    "CODE_SIZES",
+    "LATER_NETS",
     "MEAN_PIXEL_LOGIT",
     "NETS",
     "RECORDS",

@@ -35,6 +35,8 @@ NETS = {
     "mirrored-zero-fill": {"hidden": "sigmoid", "output": "sigmoid"},
     "mirrored-nearest": {"hidden": "sigmoid", "output": "sigmoid"},
     "mirrored-argmax": {"hidden": "sigmoid", "output": "sigmoid"},
+}
+LATER_NETS = {  # of the part "What it is for"
     "narrow": {"hidden": "relu", "output": "sigmoid"},
     "residual": {"hidden": "relu", "output": "linear"},
 }
@@ -49,7 +51,7 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
     Parameters
     ----------
     net : str
-        One of `NETS`.
+        One of `NETS`, the article's and their mirrors, or of `LATER_NETS`.
     **settings
         `hidden`, `output` (also `"relu-as-logits"`, a relu handed to the cross-entropy as
         logits), `decoder_bias`, `output_bias`, `batch_normalization` (`"hidden"` or `"all"`: of
@@ -74,9 +76,10 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
     >>> variant("nearest", learning_rate=0.001)["variant"]
     'nearest/sigmoid-sigmoid/rate-0.001/200-steps'
     """
-    if net not in NETS:
-        raise ValueError(f"net must be one of {', '.join(NETS)}, got {net!r}")
-    chosen = {"net": net, **ARTICLE, **NETS[net]}
+    nets = NETS | LATER_NETS
+    if net not in nets:
+        raise ValueError(f"net must be one of {', '.join(nets)}, got {net!r}")
+    chosen = {"net": net, **ARTICLE, **nets[net]}
     if unknown := sorted(settings.keys() - chosen.keys()):
         raise ValueError(f"settings must be among {', '.join(chosen)}, got {', '.join(unknown)}")
     chosen |= settings
@@ -86,32 +89,7 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
         raise ValueError("clip_norm doesn't work with noise")
     if chosen["initializer"] != "truncated_normal":
         chosen["stddev"] = None
-    parts = [net, f"{chosen['hidden']}-{chosen['output']}"]
-    if chosen["code_size"] is not None:
-        parts.append(f"code-{chosen['code_size']}")
-    if chosen["code_channels"] is not None:
-        parts.append(f"code-7x7x{chosen['code_channels']}")
-    parts += ["bias"] * chosen["decoder_bias"]
-    if chosen["output_bias"] is not None:
-        parts.append(f"output-bias{chosen['output_bias']:+g}")
-    if chosen["batch_normalization"]:
-        parts.append(f"batch-norm-{chosen['batch_normalization']}")
-    if chosen["initializer"] != "truncated_normal":
-        parts.append(chosen["initializer"])
-    elif chosen["stddev"] != ARTICLE["stddev"]:
-        parts.append(f"std-{chosen['stddev']:g}")
-    if chosen["learning_rate"] != ARTICLE["learning_rate"]:
-        parts.append(f"rate-{chosen['learning_rate']:g}")
-    if chosen["warmup_steps"]:
-        parts.append(f"warm-up-{chosen['warmup_steps']}")
-    if chosen["clip_norm"]:
-        parts.append(f"clip-{chosen['clip_norm']:g}")
-    if chosen["noise"]:
-        parts.append(f"noise-{chosen['noise']:g}")
-    if chosen["left_out"] is not None:
-        parts.append(f"without-{chosen['left_out']}")
-    parts.append(f"{chosen['steps']}-steps")
-    return {"variant": "/".join(parts), **chosen}
+    return {"variant": _name(chosen), **chosen}
 
 
 def grid() -> list[dict[str, Any]]:
@@ -229,6 +207,47 @@ def _with_steps(settings, steps):
     return variant(**{k: v for k, v in settings.items() if k != "variant"} | {"steps": steps})
 
 
+def _name(chosen):
+    """Return a variant's name: its net and activations, and what differs from the article."""
+    parts = [chosen["net"], f"{chosen['hidden']}-{chosen['output']}"]
+    parts += _parts_of_model(chosen) + _parts_of_training(chosen)
+    return "/".join([*parts, f"{chosen['steps']}-steps"])
+
+
+def _parts_of_model(chosen):
+    parts = []
+    if chosen["code_size"] is not None:
+        parts.append(f"code-{chosen['code_size']}")
+    if chosen["code_channels"] is not None:
+        parts.append(f"code-7x7x{chosen['code_channels']}")
+    if chosen["decoder_bias"]:
+        parts.append("bias")
+    if chosen["output_bias"] is not None:
+        parts.append(f"output-bias{chosen['output_bias']:+g}")
+    if chosen["batch_normalization"]:
+        parts.append(f"batch-norm-{chosen['batch_normalization']}")
+    if chosen["initializer"] != "truncated_normal":
+        parts.append(chosen["initializer"])
+    elif chosen["stddev"] != ARTICLE["stddev"]:
+        parts.append(f"std-{chosen['stddev']:g}")
+    return parts
+
+
+def _parts_of_training(chosen):
+    parts = []
+    if chosen["learning_rate"] != ARTICLE["learning_rate"]:
+        parts.append(f"rate-{chosen['learning_rate']:g}")
+    if chosen["warmup_steps"]:
+        parts.append(f"warm-up-{chosen['warmup_steps']}")
+    if chosen["clip_norm"]:
+        parts.append(f"clip-{chosen['clip_norm']:g}")
+    if chosen["noise"]:
+        parts.append(f"noise-{chosen['noise']:g}")
+    if chosen["left_out"] is not None:
+        parts.append(f"without-{chosen['left_out']}")
+    return parts
+
+
 def _settings_that_may_rescue(hidden, output):
     """Return the nearest net with several learning rates and widths of the initial weights."""
     return [
@@ -302,9 +321,8 @@ def _narrow_codes():
 def _denoisers():
     """Return the book's nets with noise on their images, all with today's settings."""
     healthy = {**TODAY, "hidden": "relu", "output": "linear", "steps": 1000}
-    nets = [net for net in NETS if net not in ("narrow", "residual")]
     return [
-        *(variant(net, **healthy, noise=0.4) for net in nets),
+        *(variant(net, **healthy, noise=0.4) for net in NETS),
         variant("narrow", **healthy, code_size=32, noise=0.4),
         variant("residual", **healthy, noise=0.4),
         *(
