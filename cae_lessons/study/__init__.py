@@ -9,7 +9,15 @@ except ModuleNotFoundError as error:
     ) from None
 
 from cae_lessons.study.command import check, main, run_study
-from cae_lessons.study.measures import denoised, labelled, measured, noisy_images, quantized
+from cae_lessons.study.measures import (
+    denoised,
+    detected,
+    labelled,
+    measured,
+    noisy_images,
+    quantized,
+    strange_images,
+)
 from cae_lessons.study.records import RECORDS, curve, load, read_records, write_records
 from cae_lessons.study.run import as_logits, build_model, run_task, thin, versions
 from cae_lessons.study.summary import counts, cross_table, interval, losses, select, summary
@@ -41,6 +49,7 @@ __all__ = [
     "cross_table",
     "curve",
     "denoised",
+    "detected",
     "grid",
     "interval",
     "labelled",
@@ -55,6 +64,7 @@ __all__ = [
     "run_task",
     "seeds_of",
     "select",
+    "strange_images",
     "summary",
     "tasks",
     "thin",

@@ -118,7 +118,8 @@ def run_task(settings: Mapping[str, Any]) -> dict[str, Any]:
     model = build_model(settings)
     loss = "bce" if "logits" in settings["output"] else "mse"
     seen = digits.train.labels != settings["left_out"]
-    run = _train(model, digits.train.images[seen], loss, settings)
+    chosen = digits.train.images[seen][: settings["train_images"]]
+    run = _train(model, chosen, loss, settings)
     images = digits.test.images[:DIAGNOSED_IMAGES]
     found = cast(ModelDiagnosis, diagnose(model, images, run=run))
     phases = found.dead_phases
@@ -204,7 +205,11 @@ def _train(model, images, loss, settings):
         model = fold_unpooling(model)  # the same weights, in fewer products
     if settings["noise"]:
         images = noisy_batches(
-            images, settings["noise"], batch_size=BATCH_SIZE, seed=settings["seed"]
+            images,
+            settings["noise"],
+            clip=settings["clip_noise"],
+            batch_size=BATCH_SIZE,
+            seed=settings["seed"],
         )
     return train(model, images, loss=loss, batch_size=BATCH_SIZE, progress=False, **options)
 

@@ -25,7 +25,9 @@ ARTICLE = {
     "code_size": None,
     "code_channels": None,
     "noise": None,
+    "clip_noise": True,
     "left_out": None,
+    "train_images": None,
     "steps": SHORT_STEPS,
 }
 NETS = {
@@ -58,7 +60,9 @@ def variant(net: str, **settings: Any) -> dict[str, Any]:
         the decoder's layers, before their activations), `initializer`, `stddev`, `learning_rate`,
         `warmup_steps`, `clip_norm` (of all gradients together), `code_size` or `code_channels` (of
         the narrow net), `noise` (the deviation of normal noise on the images, with the clean ones
-        as targets), `left_out` (a digit that the net isn't trained on), `steps`.
+        as targets), `clip_noise` (whether noisy pixels are moved into [0, 1]), `left_out` (a digit
+        that the net isn't trained on), `train_images` (how many, the first ones; all if None),
+        `steps`.
 
     Returns
     -------
@@ -137,6 +141,7 @@ def grid() -> list[dict[str, Any]]:
         *_narrow_codes(),
         *_denoisers(),
         *_without_a_digit(),
+        *_few_images(),
         variant("nearest", steps=ARTICLE_STEPS),
     ]
     return list({each["variant"]: each for each in variants}.values())
@@ -243,8 +248,12 @@ def _parts_of_training(chosen):
         parts.append(f"clip-{chosen['clip_norm']:g}")
     if chosen["noise"]:
         parts.append(f"noise-{chosen['noise']:g}")
+    if not chosen["clip_noise"]:
+        parts.append("unclipped")
     if chosen["left_out"] is not None:
         parts.append(f"without-{chosen['left_out']}")
+    if chosen["train_images"]:
+        parts.append(f"{chosen['train_images']}-images")
     return parts
 
 
@@ -325,6 +334,7 @@ def _denoisers():
         *(variant(net, **healthy, noise=0.4) for net in NETS),
         variant("narrow", **healthy, code_size=32, noise=0.4),
         variant("residual", **healthy, noise=0.4),
+        variant("strided", **healthy, noise=0.4, clip_noise=False),
         *(
             variant(net, **healthy, noise=deviation)
             for net in ("strided", "mirrored-argmax")
@@ -340,4 +350,14 @@ def _without_a_digit():
         variant(net, **healthy, **code, left_out=digit)
         for net, code in (("narrow", {"code_size": 32}), ("strided", {}))
         for digit in range(10)
+    ]
+
+
+def _few_images():
+    """Return narrow nets and a net with maps on 500 images, stopped early and late."""
+    nets = [("narrow", {"code_size": 8}), ("narrow", {"code_size": 256}), ("strided", {})]
+    return [
+        variant(net, **TODAY, **code, train_images=500, steps=steps)
+        for net, code in nets
+        for steps in (900, 1500)
     ]
