@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 from keras.layers import Conv2DTranspose
@@ -337,7 +338,8 @@ def test_denoiser_is_trained_on_noise_and_measured_with_each_kind(digits):
         cae.mean_squared_error(model, noisy, images), rel=1e-3
     )
     few = images[:2000]
-    assert record["measured"].keys() == study.noisy_images(few).keys()
+    kinds = study.noisy_images(few).keys()
+    assert record["measured"].keys() == {*kinds, "changes with the noise"}
     for kind, found in study.noisy_images(few).items():
         pictures = cae.reconstruct(model, found)
         assert record["measured"][kind] == pytest.approx(np.mean((pictures - few) ** 2), rel=1e-3)
@@ -354,6 +356,78 @@ def test_left_out_digit_isnt_trained_on_and_is_looked_for(digits):
     errors = np.mean((cae.reconstruct(model, images) - images) ** 2, axis=(1, 2, 3))
     expected = cae.scores.area_under_curve(errors[~odd], errors[odd])
     assert record["measured"]["auc"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_denoisers_loss_has_a_part_that_changes_with_the_noise_and_one_that_doesnt(digits):
+    images = digits.test.images[:2000]
+    nothing = study.denoised(lambda noisy: noisy, digits)
+    draws = [cae.noise.gaussian(images, 0.4, seed=seed) for seed in range(2, 12)]
+    variance = np.var(draws, axis=0, ddof=1).mean()
+    assert nothing["changes with the noise"] == pytest.approx(variance, rel=0.01)
+    assert study.denoised(np.zeros_like, digits)["changes with the noise"] == 0
+
+
+def test_argmax_denoiser_is_measured_with_parts_of_the_clean_images_code(digits):
+    task = study.tasks("mirrored-argmax/*noise-0.4*", seeds=1, steps=2)[0]
+    found = study.run_task(task)["measured"]
+    model = study.build_model(task)
+    batches = cae.noise.noisy_batches(digits.train.images, 0.4)
+    cae.train(model, batches, steps=2, learning_rate=0.001, progress=False)
+    clean = digits.test.images[:2000]
+    noisy = cae.noise.gaussian(clean, 0.4, seed=1)
+    # The unpooling layers take their places from another image.
+    places = keras.Model(model.input, [model.get_layer(n).output for n in ("pooling_1", "code")])
+    first, second = places(clean), places(noisy)
+    x = second[1][0]
+    for unpooling, deconvolution, where in (
+        ("unpooling_1", "transposed_convolution_1", first[1][1]),
+        ("unpooling_2", model.layers[-1].name, first[0][1]),
+    ):
+        x = model.get_layer(deconvolution)(model.get_layer(unpooling)([x, where]))
+    assert found["clean places"] == pytest.approx(np.mean((x - clean) ** 2), rel=1e-3)
+    assert found["clean code"] != pytest.approx(found["clean places"], rel=0.01)
+
+
+def test_unclipped_noise_is_trained_and_tested_unclipped(digits):
+    task = study.tasks("strided/*unclipped*", seeds=1, steps=2)[0]
+    record, model = study.run_task(task), study.build_model(task)
+    batches = cae.noise.noisy_batches(digits.train.images, 0.4, clip=False)
+    run = cae.train(model, batches, steps=2, learning_rate=0.001, progress=False)
+    np.testing.assert_allclose(record["curve_loss"], run.loss, rtol=1e-4)
+    noisy = cae.noise.gaussian(digits.test.images, 0.4, clip=False, seed=1)
+    expected = cae.mean_squared_error(model, noisy, digits.test.images)
+    assert record["test_loss"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_net_on_few_images_sees_no_others_and_is_measured_on_them(digits):
+    task = study.tasks("narrow/*code-8/*500-images/900*", seeds=1, steps=10)[0]
+    record, model = study.run_task(task), study.build_model(task)
+    few = digits.train.images[:500]
+    run = cae.train(model, few, steps=10, learning_rate=0.001, progress=False)
+    np.testing.assert_allclose(record["curve_loss"], run.loss, rtol=1e-4)
+    for name, images in (("training", few), ("validation", digits.validation.images)):
+        expected = cae.mean_squared_error(model, images)
+        assert record["measured"][name] == pytest.approx(expected, rel=1e-3)
+
+
+def test_detector_is_measured_by_hits_false_alarms_and_strange_images(digits):
+    found = study.detected(lambda images: images.mean(axis=(1, 2, 3)), 1, digits)
+    ink, labels = digits.test.images.mean(axis=(1, 2, 3)), digits.test.labels
+    known = digits.validation.images[digits.validation.labels != 1].mean(axis=(1, 2, 3))
+    threshold = np.sort(known)[int(0.95 * (len(known) - 1)) :][:2]
+    alarms = [np.mean(ink[labels != 1] >= each) for each in threshold]
+    assert alarms[1] <= found["false alarms"] <= alarms[0]
+    assert found["hits"] == np.mean(ink[labels == 1] >= threshold[0]) == 0
+    assert found["auc"] < 0.1  # a 1 has little ink
+    strange = study.strange_images(digits.test.images[0])
+    assert found["black"] == found["below black"] == 0
+    assert found["inverted"] == pytest.approx(1 - found["digit"])
+    assert found["moved"] == pytest.approx(found["digit"])
+    assert found["shuffled"] == pytest.approx(found["digit"])
+    assert found["stripes"] == 0.5
+    assert found["below stripes"] == 1
+    assert all(image.dtype == np.float32 for image in strange.values())
+    np.testing.assert_array_equal(strange["stripes"][1::2], 1)
 
 
 def test_rounded_code_has_so_many_levels_and_many_bits_lose_little(digits):
