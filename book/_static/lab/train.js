@@ -5,6 +5,7 @@
   const JUDGED = 100; // test digits on which the diagnosis rests
   const LOOK_EVERY = 10; // steps
   const FLOOR = "floor of the last layer";
+  const CALM = matchMedia("(prefers-reduced-motion: reduce)"); // then the curve moves less often
   const AUTHOR = {
     net: "nearest",
     hidden: "sigmoid",
@@ -70,12 +71,14 @@
   function fromAddress() {
     const [name, ...rest] = location.hash.slice(1).split("&");
     if (name !== "lab-train") return;
+    form.reset(); // what a link doesn't name is as the page has it at first
     const given = new URLSearchParams(rest.join("&"));
     for (const [key, value] of given) {
       const field = form.elements[key];
       const allowed = field?.options ? [...field.options].some((o) => o.value === value) : true;
       if (field && allowed) field.value = value;
     }
+    settled();
     room.scrollIntoView();
   }
 
@@ -133,33 +136,47 @@
   async function step() {
     busy = true;
     refresh();
-    if (!run) await begin();
-    const mine = run;
-    const started = performance.now();
-    await mine.step();
-    const seconds = (performance.now() - started) / 1000;
-    busy = false;
-    if (run !== mine) return; // started again meanwhile
-    showLosses(seconds);
-    if (!running || run.losses.length % LOOK_EVERY === 0) await look();
-    refresh();
+    try {
+      if (!run) await begin();
+      const mine = run;
+      if (!mine) return; // started again meanwhile
+      const started = performance.now();
+      await mine.step();
+      if (run !== mine) return;
+      noteFloors();
+      const looking = !running || run.losses.length % LOOK_EVERY === 0;
+      if (looking || !CALM.matches) showLosses((performance.now() - started) / 1000);
+      if (looking) await look();
+    } catch (error) {
+      running = false;
+      console.error(error);
+      find("train-status").textContent = "The net can’t be trained: a part of this page didn’t load.";
+    } finally {
+      busy = false;
+      refresh();
+    }
   }
 
-  async function keepRunning() {
-    while (running) await step();
+  // One step, or as many as come until somebody pauses.  A loop that is under way goes on by itself.
+  async function go() {
+    if (busy) return;
+    do await step();
+    while (running);
   }
 
-  // The loss beside what black pictures and the best of this last layer would have on the same batch.
-  function showLosses(seconds) {
-    const { losses, batch, description } = run;
-    const loss = losses.at(-1);
-    const squared = form.elements.loss.value === "mse";
-    run.others ??= othersFor(description, squared);
-    const images = batch.map((index) => Lab.imageAt(pixels.bytes, index));
+  // What black pictures and the best of this last layer would have on the same batch.
+  function noteFloors() {
+    run.others ??= othersFor(run.description, form.elements.loss.value === "mse");
+    const images = run.batch.map((index) => Lab.imageAt(pixels.bytes, index));
     for (const { floor, losses } of run.others) {
       const of = Lab.floors[floor];
       losses.push(images.reduce((sum, image) => sum + of(image), 0) / images.length);
     }
+  }
+
+  function showLosses(seconds) {
+    const { losses } = run;
+    const loss = losses.at(-1);
     const floor = run.others.find(({ name }) => name === FLOOR);
     const above = floor ? `, ${Lab.digitsOf(loss - floor.losses.at(-1))} above the floor` : "";
     find("now").textContent =
@@ -223,10 +240,10 @@
     if (!form.reportValidity()) return;
     running = !running;
     refresh();
-    if (running && !busy) keepRunning();
+    if (running) go();
   });
   buttons.step.addEventListener("click", () => {
-    if (!busy && form.reportValidity()) step();
+    if (form.reportValidity()) go();
   });
   buttons.again.addEventListener("click", forget);
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -241,7 +258,7 @@
     forget();
     running = true;
     refresh();
-    if (!busy) keepRunning();
+    go();
   });
 
   fromAddress();
