@@ -4,7 +4,6 @@ import os
 import shutil
 
 import hypothesis
-import psutil
 import pytest
 
 import cae_lessons as cae
@@ -15,15 +14,6 @@ QUIET = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "
 # The same examples in every run: a test that fails here fails everywhere.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=100)
 hypothesis.settings.load_profile("fixed")
-
-
-FOUR_GIGABYTES = 4 << 30  # what the largest notebook needs
-
-
-def pytest_xdist_auto_num_workers():
-    """Run one worker more than there are cores: each waits for kernels and browsers at times."""
-    room = psutil.virtual_memory().available // FOUR_GIGABYTES
-    return max(os.cpu_count(), min(os.cpu_count() + 1, room))
 
 
 @pytest.fixture(scope="session")
