@@ -20,6 +20,7 @@ import cae_lessons as cae
 from cae_lessons import study
 from cae_lessons.study import command
 from cae_lessons.study import run as one_run
+from cae_lessons.study.cluster import connect
 
 # Two variants, two seeds, two steps: four runs that take a second each.
 SMALL = {"only": "strided/relu-l*/200-steps", "seeds": 2, "steps": 2}
@@ -711,3 +712,12 @@ def test_without_its_packages_an_error_names_them_and_all_else_works(monkeypatch
     assert inspect.getmembers(cae)
     with pytest.raises(AttributeError, match=r"cae\.study needs pandas"):
         _ = cae.study
+
+
+def test_a_cluster_leaves_this_process_its_threads(monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = dict(os.environ)
+    with connect(workers=1) as client:
+        assert client.submit(os.environ.get, "TF_NUM_INTEROP_THREADS").result() == "1"
+    assert dict(os.environ) == before

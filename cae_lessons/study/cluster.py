@@ -1,6 +1,7 @@
 """Where the runs take place: the workers of a Dask cluster, here or elsewhere."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,23 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> "Iterat
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     threads = dict.fromkeys(names, 1)
     with (
+        _own_environment(),
         dask.config.set({"distributed.nanny.pre-spawn-environ": threads}),
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Restore the environment at the end: Dask sets its workers' in this process, too."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def as_they_end(
