@@ -69,7 +69,7 @@ class LossDiagnosis:
             if IF_STRIDES in self.verdict or not _is_phases(name)
         }
         nearest = [
-            f"  {value:.6f}  {self.loss - value:+.6f}  {name}"
+            f"  {value:.6f}  {self.loss - value:+z.6f}  {name}"
             for name, value in list(shown.items())[:3]
         ]
         scale = f" ({self.scale})" if self.scale else ""
