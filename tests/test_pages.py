@@ -493,7 +493,7 @@ def test_laboratory_trains_and_a_link_brings_the_settings(visit):
     page.locator("#lab-run").click()
     page.wait_for_function("!document.getElementById('lab-step').disabled")
     page.locator("[name=rate]").fill("0.01")
-    assert page.locator("#lab-now").inner_text() == "Not started."
+    assert page.locator("#lab-now").inner_text() == "Not started: press Run."
     assert "rate=0.01&" in page.url
     assert page.complaints == []
     page.close()
@@ -529,7 +529,7 @@ def test_laboratory_bears_hasty_hands(visit):
     page.wait_for_function("document.getElementById('lab-now').textContent.startsWith('Step 3')")
     page.locator("[name=rate]").fill("0.001")  # in the middle of a step
     page.wait_for_function("!document.getElementById('lab-step').disabled")
-    assert page.locator("#lab-now").inner_text() == "Not started."
+    assert page.locator("#lab-now").inner_text() == "Not started: press Run."
     page.locator("#lab-step").click()
     page.locator("#lab-again").click()  # in the middle of the first look
     page.wait_for_function("!document.getElementById('lab-step').disabled")
@@ -577,6 +577,26 @@ def test_laboratory_shows_a_net_live_and_another_die(browser, html, preset, verd
     page.wait_for_function(
         f"document.getElementById('lab-train-status').textContent.includes(': {verdict}')"
     )
+    page.close()
+
+
+def test_laboratory_judges_no_net_before_its_first_step_and_names_the_loss(visit):
+    page = visit(
+        f"{LABORATORY}#lab-train&net=strided&hidden=relu&output=sigmoid&loss=bce&width=0.01"
+    )
+    assert not page.locator("#lab-charts").is_visible()
+    page.evaluate("""() => {
+      const verdict = document.getElementById("lab-verdict");
+      window.seen = [];
+      const note = () => seen.push(verdict.textContent);
+      new MutationObserver(note).observe(verdict, { childList: true });
+    }""")
+    page.locator("#lab-step").click()
+    page.wait_for_function("seen.some((text) => text.startsWith('After 1 step: '))")
+    first = page.evaluate("seen.find((text) => text)")
+    assert first.startswith("Before the first step: mean squared error 0.2")
+    assert "cross-entropy 0." in page.locator("#lab-now").inner_text()
+    assert not page.locator("#lab-others").is_visible()  # the curve has no grey lines then
     page.close()
 
 
@@ -632,11 +652,16 @@ def test_laboratory_switches_phases_and_places(visit):
         page.locator("#lab-places-from").select_option(places)
         _next_frame(page)
         assert _losses(page)["Mirrored, argmax"] != before["Mirrored, argmax"]
-    for net in ("strided", "mirrored-argmax"):
-        page.locator("#lab-inside-net").select_option(net)
-        page.locator("#lab-all-maps").click()
-        _next_frame(page)
+    assert "with other places" in page.locator("#lab-inside-say").inner_text()
+    loss = _losses(page)["Mirrored, argmax"][0]
+    assert f"loss {loss}" in page.locator("#lab-inside-say").inner_text()
+    notes = page.locator(".lab-note").all_inner_texts()
+    assert sorted(note for note in notes if note) == ["16 phases off", "other places"]
+    page.locator("#lab-all-maps").click()  # of all nets
+    _next_frame(page)
     assert _losses(page) == before
+    assert not any(page.locator(".lab-note").all_inner_texts())
+    assert page.locator("#lab-all-maps").is_disabled()
     page.close()
 
 

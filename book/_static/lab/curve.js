@@ -31,7 +31,10 @@
       ...apart.map((tick) => text(LEFT - 6, y(tick) + 4, tick.toFixed(2), { class: "lab-end" })),
       ...others.map((other) => svg("polyline", { points: line(other.losses), class: "lab-known" })),
       svg("polyline", { points: line(losses), class: "lab-loss" }),
-      ...others.map(({ name, losses: [first] }) => text(LEFT + 4, y(first) - 6, name)),
+      // At the right end, because the first steps are at the left one.
+      ...others.map((other) =>
+        text(WIDTH, y(other.losses.at(-1)) - 6, other.name, { class: "lab-end" }),
+      ),
       text(LEFT, HEIGHT - 6, "step 0"),
       text(WIDTH, HEIGHT - 6, `step ${last}`, { class: "lab-end" }),
     );

@@ -52,12 +52,13 @@
     const link = chapter ? Lab.element("a", { href: `${chapter}.html` }, title) : title;
     const heading = Lab.element("span", { className: "lab-title" }, link);
     const caption = Lab.element("figcaption", {}, heading, Lab.element("span", {}, about));
+    const note = Lab.element("p", { className: "lab-note" });
     const door = Lab.element("button", { type: "button", title: "Look inside" }, picture);
     door.setAttribute("aria-label", `Look inside the net “${title}”`);
     door.addEventListener("click", () => Lab.lookInside(name));
-    const figure = Lab.element("figure", { className: "lab-net" }, door, caption, list, drawn);
+    const figure = Lab.element("figure", { className: "lab-net" }, door, caption, list, drawn, note);
     document.getElementById("lab-nets").append(figure);
-    return { picture, numbers, bar };
+    return { picture, numbers, bar, note };
   }
 
   // The drawing, centred if the reader wants it so, is what the nets should draw.  What they get may
@@ -70,8 +71,10 @@
     Lab.paint(document.getElementById("lab-given"), given);
     const black = Lab.floors.black(image);
     Lab.given = { image, given, black };
-    for (const { net, title, floor, picture, numbers, bar } of answers) {
+    for (const each of answers) {
+      const { net, title, floor, picture, numbers, bar, note } = each;
       const drawn = net.picture(given);
+      each.drawn = drawn;
       const loss = Lab.squaredError(drawn.values, image.values);
       const least = Lab.floors[floor](image);
       Lab.paint(picture, drawn);
@@ -82,6 +85,7 @@
       const width = (part) => `${black ? Math.min(100, (100 * part) / black) : 0}%`;
       bar.floor.style.width = width(least);
       bar.excess.style.width = width(loss - least);
+      note.textContent = net.changes().join(", ");
     }
     document.getElementById("lab-black").textContent = Lab.digitsOf(black);
     document.dispatchEvent(new Event("lab-answered"));

@@ -28,6 +28,18 @@
       canvases.forEach((canvas, channel) => paintMap(canvas, layer.output, channel, largest));
     }
     sayPhases();
+    sayPicture();
+    find("all-maps").disabled = !Lab.answers.some(({ net }) => net.changes().length);
+  }
+
+  // The net's picture stays beside the switches.
+  function sayPicture() {
+    const { net, title, numbers, drawn } = chosen();
+    Lab.paint(find("inside-picture"), drawn);
+    const changes = net.changes();
+    const state = changes.length ? `with ${changes.join(", ")}` : "as it was trained";
+    find("inside-say").textContent =
+      `${title}, ${state}: loss ${numbers.loss.textContent} on this drawing.`;
   }
 
   function build() {
@@ -160,10 +172,7 @@
   }
   choice.addEventListener("change", build);
   find("all-maps").addEventListener("click", () => {
-    const { net } = chosen();
-    net.silent.clear();
-    net.black.clear();
-    net.elsewhere = null;
+    for (const { net } of Lab.answers) net.undo();
     build();
     Lab.answerAgain();
   });

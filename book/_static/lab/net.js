@@ -80,6 +80,22 @@ Lab.part(function net(Lab) {
       }
     }
 
+    // What somebody has switched, in words.
+    changes() {
+      const off = ({ size }, what) => (size ? [`${size} ${what}${size > 1 ? "s" : ""} off`] : []);
+      return [
+        ...off(this.silent, "code map"),
+        ...off(this.black, "phase"),
+        ...(this.elsewhere ? ["other places"] : []),
+      ];
+    }
+
+    undo() {
+      this.silent.clear();
+      this.black.clear();
+      this.elsewhere = null;
+    }
+
     get(name) {
       return this.layers.find((layer) => layer.name === name);
     }

@@ -57,6 +57,7 @@
     kept = !(kept && before === [shown.index, shown.channel, shown.y, shown.x].join());
     mark.classList.toggle("lab-kept", kept);
     find("pixel").classList.add("lab-chosen");
+    find("pixel").scrollTop = 0;
   });
   form.addEventListener("input", ({ target }) => {
     if (target.value === "") return;

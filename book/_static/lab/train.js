@@ -117,7 +117,8 @@
     running = false;
     run = null;
     find("verdict").textContent = "";
-    find("now").textContent = "Not started.";
+    find("now").textContent = "Not started: press Run.";
+    find("charts").hidden = true;
     find("losses").replaceChildren();
     find("losses").setAttribute("aria-label", "No losses yet");
     find("sums").replaceChildren();
@@ -178,10 +179,13 @@
     const { losses } = run;
     const loss = losses.at(-1);
     const floor = run.others.find(({ name }) => name === FLOOR);
+    const name = run.others.length ? "loss" : "cross-entropy";
     const above = floor ? `, ${Lab.digitsOf(loss - floor.losses.at(-1))} above the floor` : "";
     find("now").textContent =
-      `Step ${losses.length - 1}: loss ${Lab.digitsOf(loss)}${above}; ` +
+      `Step ${losses.length - 1}: ${name} ${Lab.digitsOf(loss)}${above}; ` +
       `${seconds.toFixed(2)} seconds a step.`;
+    find("charts").hidden = false;
+    find("others").hidden = !run.others.length;
     Lab.drawLosses(find("losses"), losses, run.others);
     const label = `The losses of ${losses.length} steps, the last ${Lab.digitsOf(loss)}`;
     find("losses").setAttribute("aria-label", label);
@@ -202,14 +206,17 @@
     const pictures = answers.map(({ maps }) => maps);
     const found = Lab.diagnose(run.description, pictures, pixels.test);
     const picture = found.picture ? ` (${found.picture})` : "";
-    const lines = [`${found.verdict}${picture}; mean squared error ${Lab.digitsOf(found.loss)}`];
+    const steps = run.losses.length;
+    const when = steps ? `After ${steps} step${steps > 1 ? "s" : ""}: ` : "Before the first step: ";
+    const verdict = steps ? `${found.verdict}${picture}; ` : ""; // no net is judged untrained
+    const lines = [`${when}${verdict}mean squared error ${Lab.digitsOf(found.loss)}`];
     if (found.floor) {
       const above = Lab.digitsOf(found.loss - found.floor);
       lines.push(`its last layer allows ${Lab.digitsOf(found.floor)} at best: ${above} above`);
     }
     lines.push(`pictures vary ${(100 * found.variation).toFixed(2)} % as much as the images`);
     find("verdict").textContent = `${lines.join("; ")}.`;
-    find("train-status").textContent = `After ${run.losses.length} steps: ${lines[0]}.`;
+    find("train-status").textContent = `${lines[0]}.`;
     showPictures(pictures);
     const { activation } = run.net.weighted().at(-1);
     const drawn = run.net.logits ? "sigmoid" : activation;
