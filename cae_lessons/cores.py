@@ -51,6 +51,7 @@ BY_IMAGE = {
     "UpSampling2D",
     "ZeroFillUnpooling2D",
     "ZeroPadding2D",
+    "_FoldedConvolution",
 }
 
 

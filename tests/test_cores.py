@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cae_lessons import cores, reconstruct, strided_autoencoder, train, unpooling_autoencoder
 from cae_lessons.batches import run_in_batches
+from cae_lessons.models import fold_unpooling
 from cae_lessons.tracing import tracing
 from cae_lessons.training import Loop
 from tests.reference import HANGING
@@ -120,7 +121,8 @@ def test_layers_that_treat_each_image_by_itself_get_parts(four_cores, layer):
 
 def test_the_book_s_nets_get_parts(four_cores):
     nets = [strided_autoencoder(), unpooling_autoencoder("argmax", decoder_order="unpool-deconv")]
-    assert [cores.parts_of_a_batch(net, 60) for net in nets] == [4, 4]
+    nets += [fold_unpooling(unpooling_autoencoder("nearest", decoder_order="unpool-deconv"))]
+    assert [cores.parts_of_a_batch(net, 60) for net in nets] == [4, 4, 4]
 
 
 def test_penalties_count_once_in_any_number_of_parts(four_cores):
