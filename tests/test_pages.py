@@ -665,6 +665,26 @@ def test_laboratory_switches_phases_and_places(visit):
     page.close()
 
 
+def test_a_link_brings_switches_and_switches_make_the_link(visit):
+    page = visit(f"{LABORATORY}#lab-inside&net=strided&phases=5.7.99&maps=31&places=corner")
+    _next_frame(page)
+    say = page.locator("#lab-inside-say")
+    assert say.inner_text().startswith("Strided, with 1 code map off, 2 phases off: loss 0.")
+    page.locator("#lab-phase-buttons button").nth(7).click()
+    assert page.url.endswith("#lab-inside&net=strided&phases=5&maps=31")
+    page.locator("#lab-inside-net").select_option("mirrored-argmax")
+    page.locator("#lab-places-from").select_option("shuffled")
+    _next_frame(page)
+    assert page.url.endswith("#lab-inside&net=mirrored-argmax&places=shuffled")
+    assert page.complaints == []
+    page.close()
+    page = visit(f"{LABORATORY}#lab-inside&net=mirrored-argmax&places=shuffled")
+    _next_frame(page)
+    assert page.locator("#lab-places-from").input_value() == "shuffled"
+    assert "with other places" in page.locator("#lab-inside-say").inner_text()
+    page.close()
+
+
 def test_laboratory_tells_what_a_loss_is_stuck_on(visit):
     page = visit(LABORATORY)
     page.locator("#lab-ask [name=value]").fill("0.1139")

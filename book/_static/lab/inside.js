@@ -82,7 +82,7 @@
     button.addEventListener("click", () => {
       if (!set.delete(number)) set.add(number);
       button.setAttribute("aria-pressed", String(!set.has(number)));
-      Lab.answerAgain();
+      switched();
     });
     return button;
   }
@@ -156,13 +156,16 @@
     places.value = net.elsewhere ? wanted : "own";
   }
 
-  places.addEventListener("change", () => {
-    const { net } = chosen();
-    wanted = places.value;
+  function move(net, from) {
+    wanted = from;
     if (wanted === "own") net.elsewhere = null;
     else if (wanted in Lab.places) net.elsewhere = Lab.places[wanted]();
     else net.elsewhere = Lab.places.of(net, Lab.testDigit(wanted));
-    Lab.answerAgain();
+  }
+
+  places.addEventListener("change", () => {
+    move(chosen().net, places.value);
+    switched();
   });
 
   // ---- Which net ----
@@ -170,11 +173,14 @@
   for (const { name, title } of Lab.answers) {
     choice.append(Lab.element("option", { value: name }, title));
   }
-  choice.addEventListener("change", build);
+  choice.addEventListener("change", () => {
+    build();
+    toAddress();
+  });
   find("all-maps").addEventListener("click", () => {
     for (const { net } of Lab.answers) net.undo();
     build();
-    Lab.answerAgain();
+    switched();
   });
   document.addEventListener("lab-answered", show);
 
@@ -186,12 +192,38 @@
     choice.focus({ preventScroll: true });
   };
 
+  // ---- The net and its switches are in the address, so that a link can be sent ----
+
+  function toAddress() {
+    const { net } = chosen();
+    const state = new URLSearchParams({ net: choice.value });
+    if (net.black.size) state.set("phases", [...net.black].join("."));
+    if (net.silent.size) state.set("maps", [...net.silent].join("."));
+    if (net.elsewhere) state.set("places", wanted);
+    history.replaceState(null, "", `#lab-inside&${state}`);
+  }
+
+  function switched() {
+    toAddress();
+    Lab.answerAgain();
+  }
+
+  // What a link names and the net has is switched; the rest is as the net was trained.
   function fromAddress() {
     const [part, ...rest] = location.hash.slice(1).split("&");
-    const name = new URLSearchParams(rest.join("&")).get("net");
-    if (part === "lab-inside" && Lab.answers.some((each) => each.name === name)) {
-      Lab.lookInside(name);
-    }
+    const state = new URLSearchParams(rest.join("&"));
+    const named = Lab.answers.find(({ name }) => name === state.get("net"));
+    if (part !== "lab-inside" || !named) return;
+    const { net, floor } = named;
+    net.undo();
+    const among = (key, count) =>
+      (state.get(key) ?? "").split(".").filter((text) => /^\d+$/.test(text) && text < count);
+    if (floor === "none") among("phases", net.period ** 2).forEach((i) => net.black.add(Number(i)));
+    among("maps", net.get("code").output.channels).forEach((i) => net.silent.add(Number(i)));
+    const allowed = [...places.options].some(({ value }) => value === state.get("places"));
+    if (allowed && net.layers.some((layer) => layer.pooling)) move(net, state.get("places"));
+    Lab.lookInside(named.name);
+    Lab.answerAgain();
   }
 
   Lab.startInside = () => {
