@@ -183,7 +183,8 @@ def noisy_batches(
         return tf.clip_by_value(noisy, 0, 1) if clip else noisy, clean
 
     order = tf.data.Dataset.range(len(known)).shuffle(len(known), seed).repeat()
-    return order.batch(batch_size, drop_remainder=True).enumerate().map(pair)
+    pairs = order.batch(batch_size, drop_remainder=True).enumerate().map(pair)
+    return pairs.prefetch(2)  # made while the net trains on those before
 
 
 def _check_deviation(deviation):

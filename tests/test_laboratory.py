@@ -1,5 +1,6 @@
 """The laboratory's scripts against Keras and the package, in a real browser."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -58,10 +59,21 @@ def drawings(digits):
     return np.concatenate([digits.test.images[:50], np.float32(others)])
 
 
+def ask(lab, function, value):
+    """Call a function in the page; as text, because Playwright takes seconds for long lists."""
+    text = json.dumps(value, default=lambda array: array.tolist())
+    through_text = f"async (text) => JSON.stringify(await ({function})(JSON.parse(text)))"
+    return json.loads(lab.evaluate(through_text, text))
+
+
+def flat(weights):
+    """Return all weights of a net in one row."""
+    return np.concatenate([np.ravel(weight) for weight in weights]) if weights else []
+
+
 def run(lab, net, weights, images):
     """Return what the browser's net makes of some images."""
-    flat = np.concatenate([np.ravel(weight) for weight in weights]).tolist() if weights else []
-    return np.array(lab.evaluate(FORWARD, [net, flat, np.asarray(images).tolist()]))
+    return np.array(ask(lab, FORWARD, [net, flat(weights), images]))
 
 
 def rebuilt(name, **options):
@@ -111,7 +123,8 @@ def test_maxima_are_found_where_keras_finds_them(lab, drawings):
     pooling = model.get_layer("pooling_1")
     keras_side = keras.Model(model.input, [pooling.input, *pooling.output])
     maps, pooled, places = map(np.asarray, keras_side(drawings))
-    found = lab.evaluate(
+    found = ask(
+        lab,
         """([net, weights, images]) => {
           const made = new Lab.Net(net).fill(Float32Array.from(weights));
           return images.map((image) => {
@@ -121,8 +134,8 @@ def test_maxima_are_found_where_keras_finds_them(lab, drawings):
         }""",
         [
             net,
-            np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
-            drawings.reshape(len(drawings), -1).tolist(),
+            flat(model.get_weights()),
+            drawings.reshape(len(drawings), -1),
         ],
     )
     chosen = np.take_along_axis(maps.reshape(len(maps), -1), np.array(found), axis=1)
@@ -229,10 +242,11 @@ def test_max_unpooling_puts_each_maximum_back(lab, rows, columns, channels, size
     ],
 )
 def test_floor_of_one_drawing_is_the_packages(lab, drawings, name, floor):
-    found = lab.evaluate(
+    found = ask(
+        lab,
         """([name, images]) => images.map((image) =>
           Lab.floors[name](new Lab.Maps(28, 28, 1, Float32Array.from(image))))""",
-        [name, drawings.reshape(len(drawings), -1).tolist()],
+        [name, drawings.reshape(len(drawings), -1)],
     )
     expected = [floor(drawing[np.newaxis]) for drawing in drawings]
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
@@ -252,7 +266,7 @@ def test_digits_are_the_packages(lab, digits):
         lab.add_script_tag(path=LAB / "digits" / f"{name}.js")
         labels = lab.evaluate(f"Lab.digits.{name}.labels")
         assert labels == "".join(map(str, split.labels[: len(labels)]))
-        pixels = np.array(lab.evaluate(f"Array.from(Lab.bytes(Lab.digits.{name}.pixels))"))
+        pixels = np.array(ask(lab, f"() => Array.from(Lab.bytes(Lab.digits.{name}.pixels))", None))
         expected = split.images[: len(labels)].ravel()
         np.testing.assert_array_equal(np.float32(pixels / 255), expected)
 
@@ -291,10 +305,10 @@ def in_keras(settings):
     return cae.unpooling_autoencoder(unpooling, decoder_order=order, **options)
 
 
-def fill(model, flat):
+def fill(model, row):
     """Give a Keras net all its weights in one row."""
     ends = np.cumsum([weight.size for weight in model.get_weights()])
-    parts = np.split(np.float32(flat), ends[:-1])
+    parts = np.split(np.float32(row), ends[:-1])
     model.set_weights(
         [part.reshape(weight.shape) for part, weight in zip(parts, model.weights, strict=True)]
     )
@@ -303,7 +317,7 @@ def fill(model, flat):
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: "-".join(map(str, each.values())))
 def test_page_describes_a_net_as_the_package_builds_it(lab, settings):
     settings = complete(settings)
-    found = lab.evaluate("settings => Lab.describe(settings)", settings)
+    found = ask(lab, "(settings) => Lab.describe(settings)", settings)
     assert found == EXPORT["describe"](in_keras(settings))
 
 
@@ -311,7 +325,8 @@ def test_page_describes_a_net_as_the_package_builds_it(lab, settings):
 def test_first_steps_of_training_are_those_of_the_package(lab, digits, settings):
     settings = complete(settings)
     images = digits.train.images[:200]
-    weights, batches, losses = lab.evaluate(
+    weights, batches, losses = ask(
+        lab,
         """([settings, images]) => {
           const description = Lab.describe(settings);
           const weights = Lab.firstWeights(description, settings);
@@ -329,7 +344,7 @@ def test_first_steps_of_training_are_those_of_the_package(lab, digits, settings)
           }
           return [Array.from(weights), batches, losses];
         }""",
-        [settings, images.reshape(len(images), -1).tolist()],
+        [settings, images.reshape(len(images), -1)],
     )
     assert sorted(np.ravel(batches)) == list(range(200))  # one pass
     model = in_keras(settings)
@@ -389,15 +404,16 @@ def test_workers_share_a_step_without_changing_it(lab):
 def test_diagnosis_is_the_packages(lab, digits, name):
     model, net = rebuilt(name)
     images = digits.test.images[:200]
-    found = lab.evaluate(
+    found = ask(
+        lab,
         """([net, pictures, images]) => {
           const maps = (all) => all.map((each) => new Lab.Maps(28, 28, 1, Float32Array.from(each)));
           return Lab.diagnose(net, maps(pictures), maps(images));
         }""",
         [
             net,
-            cae.reconstruct(model, images).reshape(len(images), -1).tolist(),
-            images.reshape(len(images), -1).tolist(),
+            cae.reconstruct(model, images).reshape(len(images), -1),
+            images.reshape(len(images), -1),
         ],
     )
     expected = cae.diagnose(model, images)
@@ -424,7 +440,8 @@ def test_a_loss_is_diagnosed_as_by_the_package(lab, digits, kind):
     values = [0.0, 0.0164, 0.02, 0.0285, 0.06, 0.0674, 0.0858, 0.114, 0.21, 0.231, 0.2634, 0.337]
     values += [0.45, 0.6931, 0.72, 1.8, 13.2, 26.4, 52.8, 89.3, 114.0, 206.0, 7410.0, 1e5]
     images = digits.test.images[:50]
-    found = lab.evaluate(
+    found = ask(
+        lab,
         """([values, known, kind]) =>
           values.map((value) => Lab.diagnoseLoss(value, known, kind))""",
         [values, EXPORT["known_losses_of"](images), kind],
@@ -438,7 +455,8 @@ def test_a_loss_is_diagnosed_as_by_the_package(lab, digits, kind):
 def looked_at(lab, name, image, places):
     """Return, of numbers (layer, row, column, map) of a net, what is said of each in the page."""
     model, net = rebuilt(name)
-    return lab.evaluate(
+    return ask(
+        lab,
         """([net, weights, image, places]) => {
           const made = new Lab.Net(net).fill(Float32Array.from(weights));
           made.forward(new Lab.Maps(28, 28, 1, Float32Array.from(image)));
@@ -451,8 +469,8 @@ def looked_at(lab, name, image, places):
         }""",
         [
             net,
-            np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
-            image.ravel().tolist(),
+            flat(model.get_weights()),
+            image.ravel(),
             places,
         ],
     )
@@ -475,7 +493,8 @@ def test_products_add_up_to_the_number_that_they_explain(lab, drawings, name):
 def test_receptive_field_holds_all_pixels_that_count(lab, name):
     """A new image that is the same within the field gives the same number."""
     model, net = rebuilt(name)
-    worst, outside = lab.evaluate(
+    worst, outside = ask(
+        lab,
         """([net, weights]) => {
           const made = new Lab.Net(net).fill(Float32Array.from(weights));
           const random = Lab.generator(3);
@@ -504,7 +523,7 @@ def test_receptive_field_holds_all_pixels_that_count(lab, name):
           }
           return [worst, outside];
         }""",
-        [net, np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()],
+        [net, flat(model.get_weights())],
     )
     assert worst < 1e-6
     assert outside > 500
@@ -541,7 +560,8 @@ def test_receptive_field_is_no_larger_than_the_strided_nets(lab):
 def test_black_phases_cost_their_share(lab, digits):
     model, net = rebuilt("strided")
     images = digits.test.images[:100]
-    found = lab.evaluate(
+    found = ask(
+        lab,
         """([net, weights, images]) => {
           const made = new Lab.Net(net).fill(Float32Array.from(weights));
           made.black = new Set([0, 6, 9]);
@@ -550,8 +570,8 @@ def test_black_phases_cost_their_share(lab, digits):
         }""",
         [
             net,
-            np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
-            images.reshape(len(images), -1).tolist(),
+            flat(model.get_weights()),
+            images.reshape(len(images), -1),
         ],
     )
     expected = np.array(cae.reconstruct(model, images))
@@ -565,10 +585,11 @@ def test_black_phases_cost_their_share(lab, digits):
 def test_switched_places_go_where_they_should(lab, drawings):
     """With all maxima in the corners, the net draws what the one with zero-fill draws."""
     model, net = rebuilt("mirrored-argmax")
-    weights = np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()
+    weights = flat(model.get_weights())
     corner, own, shuffled, other = (
         np.array(each)
-        for each in lab.evaluate(
+        for each in ask(
+            lab,
             """([net, weights, image, another]) => {
               const made = new Lab.Net(net).fill(Float32Array.from(weights));
               const maps = (values) => new Lab.Maps(28, 28, 1, Float32Array.from(values));
@@ -581,7 +602,7 @@ def test_switched_places_go_where_they_should(lab, drawings):
                 drawn(Lab.places.shuffled()), drawn(Lab.places.of(made, maps(another))),
               ];
             }""",
-            [net, weights, drawings[0].ravel().tolist(), drawings[1].ravel().tolist()],
+            [net, weights, drawings[0].ravel(), drawings[1].ravel()],
         )
     )
     mirror = {"decoder_order": "unpool-deconv"}
@@ -595,7 +616,8 @@ def test_switched_places_go_where_they_should(lab, drawings):
 
 def test_a_step_of_training_and_all_answers_are_fast_enough(lab):
     """A guard against growing ten times slower, not a measurement."""
-    answers, step = lab.evaluate(
+    answers, step = ask(
+        lab,
         """async (nets) => {
           const image = new Lab.Maps(28, 28, 1).values.fill(0.5);
           let start = performance.now();

@@ -12,6 +12,7 @@ from keras import layers
 
 import cae_lessons as cae
 from cae_lessons import tracing
+from cae_lessons.batches import _as_pairs
 from cae_lessons.training import TrainingRun
 
 
@@ -362,6 +363,12 @@ def test_data_sets_of_images_or_pairs(images, batched, pairs):
     run = quick(model, data_set, steps=12)  # more than two passes
     assert run.loss[0] == pytest.approx(expected, rel=1e-5)
     assert len(run.loss) == 12
+
+
+def test_no_thread_tunes_a_data_set(images):
+    data_set = tf.data.Dataset.from_tensor_slices(images[:10]).map(lambda image: image)
+    for each in (data_set, data_set.batch(5)):
+        assert _as_pairs(each, 5).options().autotune.enabled is False
 
 
 def test_data_sets_of_something_else_are_named(images):
