@@ -28,6 +28,7 @@ FILL_AND_ALIGN = r"(?:.?[<>=^])?"
 SPEC = re.compile(FILL_AND_ALIGN + r"[-+ ]?z?#?0?(?P<width>\d*)[,_]?(?:\.\w+)?[a-zA-Z%]?", re.S)
 PERCENT_WIDTH = re.compile(r"%(?:\(\w+\))?[-+ #]*[1-9*]\d*(?:\.\d+)?[a-zA-Z]")
 PADDING = {"ljust", "rjust", "center", "expandtabs", "to_string"}
+EXPONENT = re.compile(r"(?<![\w.#])\d[\d.]*e[-+]\d+\b")
 RIDDLES = re.compile(r"\b(?:is|are) no such\b|\b(?:is|are) none of\b", re.I)
 
 
@@ -119,6 +120,12 @@ def used_twice(titles):
     return sorted(title for title, count in counts.items() if count > 1)
 
 
+def exponents(outputs):
+    """List the numbers in tables that are written as 5e-05 and not as decimals."""
+    tables = ["".join(each.get("data", {}).get("text/html", "")) for each in outputs]
+    return [number for table in tables for number in EXPONENT.findall(table)]
+
+
 def riddles(text):
     """List what sounds translated: "is no such" for "is not a", "is none of" for "isn't one of"."""
     return RIDDLES.findall(text)
@@ -175,6 +182,11 @@ def test_folded_checks_have_one_label(cells):
 def test_tables_are_html(cells):
     shown = [cell for cell in cells if not UNSEEN & set(cell.metadata.get("tags", []))]
     faults = [(cell.id, plain_tables(cell.get("outputs", []))) for cell in shown]
+    assert not any(found for _, found in faults), listed(faults)
+
+
+def test_tables_have_decimals(cells):
+    faults = [(cell.id, exponents(cell.get("outputs", []))) for cell in cells]
     assert not any(found for _, found in faults), listed(faults)
 
 
@@ -260,6 +272,16 @@ def test_rule_for_tables_bites():
     assert not plain_tables([{"output_type": "execute_result", "data": both}])
     for text in ("[[1 2]\n [3 4]]", "array([[5, 8],\n       [7, 5]])", "26 → 13\n27 → 14"):
         assert not plain_tables([{"output_type": "stream", "text": text}])
+
+
+def test_rule_for_decimals_bites():
+    def found(number):
+        table = f"<td>{number} (12%)</td>"
+        return exponents([{"output_type": "execute_result", "data": {"text/html": table}}])
+
+    assert found("5.4e-05") == ["5.4e-05"]
+    assert found("1e+06") == ["1e+06"]
+    assert not any(map(found, ("0.000054", "one-05", "#5e-05")))
 
 
 def test_rule_for_headings_bites():
