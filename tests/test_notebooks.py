@@ -1,5 +1,6 @@
 """How the notebooks run as tests: one that passed runs again only after a change."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -31,7 +32,12 @@ def outcomes(project, *options):
     """Run the notebooks; return the number of cells of each outcome."""
     command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "book"]
     run = subprocess.run(
-        [*command, *options], cwd=project, capture_output=True, text=True, check=False
+        [*command, *options],
+        cwd=project,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},  # --cache-clear is for the tests outside
+        capture_output=True,
+        text=True,
+        check=False,
     )
     found = re.findall(r"(\d+) (passed|failed|skipped)", run.stdout.splitlines()[-1])
     return {outcome: int(count) for count, outcome in found}
