@@ -249,7 +249,7 @@ def narrow_autoencoder(
     ----------
     code_size : int, optional
         How many numbers the code of one image has, from 0 to 784.  With 0 the decoder gets a
-        constant 0 instead, knows nothing of the image, and only its biases can learn.
+        constant 0 instead and knows nothing of the image: with biases, it learns one picture.
     code_channels : int, optional
         Instead of `code_size`: how many maps of 7 × 7 the code has, from 1 to 32.
     hidden : {"relu", "leaky_relu", "sigmoid"}
