@@ -4,6 +4,7 @@ import os
 import shutil
 
 import hypothesis
+import keras
 import pytest
 
 import cae_lessons as cae
@@ -14,6 +15,12 @@ QUIET = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "
 # The same examples in every run: a test that fails here fails everywhere.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=100)
 hypothesis.settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Draw the same initial weights in every run, where a test names no seed of its own."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
