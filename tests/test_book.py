@@ -17,6 +17,15 @@ EXECUTE = runpy.run_path(str(ROOT / "book" / "execute.py"), run_name="execute")
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 
 EXECUTED = "<an executed cell>"
+# The labels of an SVG picture that reach over its frame by more than a pixel.
+CUT_OFF = """svg => {
+    const frame = svg.getBoundingClientRect();
+    const cut = box => Math.max(
+        frame.left - box.left, box.right - frame.right,
+        frame.top - box.top, box.bottom - frame.bottom);
+    return [...svg.querySelectorAll("[id^=text_]")]
+        .filter(text => cut(text.getBoundingClientRect()) > 1).map(text => text.id);
+}"""
 
 
 def code_cells(notebook):
@@ -148,6 +157,15 @@ def test_every_figure_has_alt_text_and_caption(notebook):
             settings = cell.metadata.get("mystnb", {})
             assert settings.get("image", {}).get("alt"), cell.source
             assert settings.get("figure", {}).get("caption"), cell.source
+
+
+def test_no_text_of_a_figure_is_cut_off(notebook, browser):
+    page = browser.new_page()
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
+        if svg := output.get("data", {}).get("image/svg+xml"):
+            page.set_content(svg)
+            assert page.locator("svg").first.evaluate(CUT_OFF) == []
+    page.close()
 
 
 def test_every_exercise_has_a_hint_and_an_executed_solution(notebook):

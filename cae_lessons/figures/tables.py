@@ -146,7 +146,8 @@ def survival(named: "Mapping[str, pandas.DataFrame]", runs: int) -> Picture:
             named.items(),
             strict=True,
         ):
-            axis.imshow(table.values, cmap="Blues", vmin=0, vmax=1)
+            # Not square: for squares the layout reserves too little room, and cuts the titles off.
+            axis.imshow(table.values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
             for (i, j), share in np.ndenumerate(table.values):
                 color = "white" if share > 0.6 else "black"
                 text = f"{runs * share:.0f}/{runs}"
