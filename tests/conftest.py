@@ -17,8 +17,9 @@ hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, m
 hypothesis.settings.load_profile("fixed")
 
 
+# Not called `seed`: a test with a parameter of that name would replace it.
 @pytest.fixture(autouse=True)
-def seed():
+def same_start():
     """Draw the same initial weights in every run, where a test names no seed of its own."""
     keras.utils.set_random_seed(0)
 
