@@ -47,14 +47,12 @@ def pooling():
 
 
 def unpooling():
-    """Choose by the mask instead of multiplying with it."""
+    """Choose by one mask of the whole image instead of place by place."""
     _, argmax = layers.MaxPoolingWithArgmax2D()(tf.random.stateless_normal(MAPS, (0, 0)))
     unpool = layers.MaxUnpooling2D()
     functions = {
-        "product with the mask": lambda x: unpool([x, argmax]),
-        "choice by the mask": lambda x: tf.where(
-            layers.argmax_mask(argmax, 2), layers.spread(x, 2), 0
-        ),
+        "place by place": lambda x: unpool([x, argmax]),
+        "one mask": lambda x: tf.where(layers.argmax_mask(argmax, 2), layers.spread(x, 2), 0),
     }
     return alternatives(functions, POOLED)
 
